@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What can be seen from user space: /sys/kernel/debug/bsa/<heap>/
+ *
+ *   meminfo    totals, in the form of /proc/meminfo
+ *   buddyinfo  free blocks by order for each section, as /proc/buddyinfo
+ *   slabinfo   slabs and objects of each size class, as /proc/slabinfo
+ *   percpu     the same for each CPU that owns slabs
+ *   stat       counters, in the form of /proc/vmstat
+ *
+ * Everything here only reads. Counters of other CPUs are read as they are, so
+ * the figures agree with each other at a quiet moment.
+ */
+#include <bsa/compat.h>
+#include <bsa/debugfs.h>
+#include <bsa/percpu.h>
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+
+static struct dentry *root;
+
+static int meminfo_show(struct seq_file *m, void *unused)
+{
+	struct bsa_heap *heap = m->private;
+	struct bsa_stats stats;
+
+	bsa_heap_get_stats(heap, &stats);
+	seq_printf(m, "Sections:     %10lu\n", stats.sections);
+	seq_printf(m, "Managed:      %10zu kB\n", stats.managed_bytes >> 10);
+	seq_printf(m, "Allocated:    %10zu kB\n", stats.allocated_bytes >> 10);
+	seq_printf(m, "Free:         %10lu kB\n",
+		   stats.free_pages << (PAGE_SHIFT - 10));
+	seq_printf(m, "LivePages:    %10lu\n", stats.live_pages);
+	seq_printf(m, "LiveObjects:  %10lu\n", stats.live_objects);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(meminfo);
+
+static int buddyinfo_show(struct seq_file *m, void *unused)
+{
+	struct bsa_heap *heap = m->private;
+	struct bsa_buddy *buddy = &heap->buddy;
+	unsigned long nr_free[BSA_NR_ORDERS];
+	struct bsa_section_info info;
+	unsigned int i, order;
+	unsigned long flags;
+
+	for (i = 0; !bsa_buddy_section(buddy, i, &info); i++) {
+		raw_spin_lock_irqsave(&buddy->lock, flags);
+		memcpy(nr_free, buddy->section[i]->nr_free, sizeof(nr_free));
+		raw_spin_unlock_irqrestore(&buddy->lock, flags);
+
+		seq_printf(m, "Section %2u, %s %8lu pages", i,
+			   info.low ? " low" : "high", info.total_pages);
+		for (order = 0; order < BSA_NR_ORDERS; order++)
+			seq_printf(m, " %6lu", nr_free[order]);
+		seq_putc(m, '\n');
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(buddyinfo);
+
+/* Slabs and objects of one class, of one owner or of several. */
+struct slab_count {
+	unsigned long active;
+	unsigned long partial;
+	unsigned long full;
+	unsigned long empty;
+	unsigned long allocs;
+	unsigned long frees;
+	unsigned long drained;
+	unsigned long drains;
+	unsigned long refills;
+};
+
+static void count_slabs(struct bsa_cpu *c, unsigned int class,
+			struct slab_count *sum)
+{
+	struct bsa_slab_list *list = &c->slabs.list[class];
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	sum->active += !!c->slabs.active[class].slab;
+	sum->partial += list->nr_partial;
+	sum->full += list->nr_full;
+	sum->empty += list->nr_empty;
+	sum->allocs += READ_ONCE(c->slabs.active[class].allocs);
+	sum->frees += READ_ONCE(c->slabs.frees[class]);
+	sum->drained += list->drained;
+	sum->drains += list->drains;
+	sum->refills += list->refills;
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/* Objects that callers hold, or that were freed remotely and not drained. */
+static unsigned long in_use(const struct slab_count *sum)
+{
+	return sum->allocs - sum->frees - sum->drained;
+}
+
+static void show_slabs(struct seq_file *m, const struct slab_count *sum)
+{
+	seq_printf(m, " %8lu %7lu %7lu %7lu %7lu %10lu %10lu %9lu %8lu %8lu\n",
+		   in_use(sum), sum->active, sum->partial, sum->full,
+		   sum->empty, sum->allocs, sum->frees, sum->drained,
+		   sum->drains, sum->refills);
+}
+
+static const char slab_header[] =
+	"    inuse  active partial    full   empty     allocs      frees   drained   drains  refills\n";
+
+static int slabinfo_show(struct seq_file *m, void *unused)
+{
+	struct bsa_heap *heap = m->private;
+	unsigned int class;
+	struct bsa_cpu *c;
+
+	seq_printf(m, "size %s", slab_header);
+	for (class = 0; class < BSA_NR_CLASSES; class++) {
+		struct slab_count sum = {};
+
+		bsa_for_each_cpu(c, heap)
+			count_slabs(c, class, &sum);
+		seq_printf(m, "%4zu", bsa_class_size(class));
+		show_slabs(m, &sum);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(slabinfo);
+
+static int percpu_show(struct seq_file *m, void *unused)
+{
+	struct bsa_heap *heap = m->private;
+	unsigned int class;
+	struct bsa_cpu *c;
+
+	seq_printf(m, "cpu    size %s", slab_header);
+	bsa_for_each_cpu(c, heap) {
+		for (class = 0; class < BSA_NR_CLASSES; class++) {
+			struct slab_count sum = {};
+
+			count_slabs(c, class, &sum);
+			if (!sum.allocs && !sum.frees)
+				continue;
+			if (c == &heap->shared)
+				seq_puts(m, "shared");
+			else
+				seq_printf(m, "cpu%-3u", c->cpu);
+			seq_printf(m, " %4zu", bsa_class_size(class));
+			show_slabs(m, &sum);
+		}
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(percpu);
+
+static int stat_show(struct seq_file *m, void *unused)
+{
+	struct bsa_heap *heap = m->private;
+	struct bsa_stats stats;
+
+	bsa_heap_get_stats(heap, &stats);
+	seq_printf(m, "allocs %lu\n", stats.allocs);
+	seq_printf(m, "frees %lu\n", stats.frees);
+	seq_printf(m, "remote_frees %lu\n", stats.remote_frees);
+	seq_printf(m, "drains %lu\n", stats.drains);
+	seq_printf(m, "refills %lu\n", stats.refills);
+	seq_printf(m, "failures %lu\n", stats.failures);
+	seq_printf(m, "refused_frees %lu\n", stats.refused_frees);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(stat);
+
+/**
+ * bsa_debugfs_add - make the files of a heap
+ * @heap: the heap
+ */
+void bsa_debugfs_add(struct bsa_heap *heap)
+{
+	heap->debugfs = debugfs_create_dir(heap->name, root);
+	debugfs_create_file("meminfo", 0400, heap->debugfs, heap,
+			    &meminfo_fops);
+	debugfs_create_file("buddyinfo", 0400, heap->debugfs, heap,
+			    &buddyinfo_fops);
+	debugfs_create_file("slabinfo", 0400, heap->debugfs, heap,
+			    &slabinfo_fops);
+	debugfs_create_file("percpu", 0400, heap->debugfs, heap, &percpu_fops);
+	debugfs_create_file("stat", 0400, heap->debugfs, heap, &stat_fops);
+}
+
+/**
+ * bsa_debugfs_remove - remove the files of a heap
+ * @heap: the heap
+ *
+ * Waits for whoever is reading one.
+ */
+void bsa_debugfs_remove(struct bsa_heap *heap)
+{
+	debugfs_remove(heap->debugfs);
+	heap->debugfs = NULL;
+}
+
+/**
+ * bsa_debugfs_init - make the directory
+ */
+void bsa_debugfs_init(void)
+{
+	root = debugfs_create_dir("bsa", NULL);
+}
+
+/**
+ * bsa_debugfs_exit - remove everything
+ */
+void bsa_debugfs_exit(void)
+{
+	debugfs_remove(root);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _BSA_BUDDY_H
+#define _BSA_BUDDY_H
+
+#include <bsa/pagemap.h>
+#include <linux/bsa.h>
+#include <linux/spinlock.h>
+
+/* Blocks of 2^0 to 2^20 pages: 4 KiB to 4 GiB. */
+#define BSA_MAX_PAGE_ORDER	20
+#define BSA_NR_ORDERS		(BSA_MAX_PAGE_ORDER + 1)
+
+#define BSA_MAX_SECTIONS	512
+#define BSA_SECTION_WORDS	BITS_TO_LONGS(BSA_MAX_SECTIONS)
+
+struct bsa_buddy;
+
+/**
+ * struct bsa_section - one physically contiguous range of pages
+ * @range: the pages, as the page map knows them
+ * @buddy: the allocator that the section belongs to
+ * @pfn: physical page number of the first managed page
+ * @free_pages: pages in free blocks
+ * @orders: bit k is set while there is a free block of order k
+ * @id: index in the order of registration
+ * @low: the section lies below 4 GiB physical
+ * @free: for each order, the free blocks
+ * @nr_free: for each order, their number
+ *
+ * Lies in the region's own prefix. Written under the buddy's lock.
+ */
+struct bsa_section {
+	struct bsa_range range;
+	struct bsa_buddy *buddy;
+	unsigned long pfn;
+	unsigned long free_pages;
+	unsigned long orders;
+	u16 id;
+	bool low;
+	struct list_head free[BSA_NR_ORDERS];
+	unsigned long nr_free[BSA_NR_ORDERS];
+};
+
+/**
+ * struct bsa_buddy - a page allocator over several sections
+ * @lock: protects everything here and in the sections; innermost lock
+ * @nr_sections: number of sections
+ * @total_pages: managed pages in all sections
+ * @free_pages: free pages in all sections
+ * @held_pages: pages in blocks that callers hold; the others that are not free
+ *	are slabs and bitmaps
+ * @allocs: blocks that callers got
+ * @frees: blocks that callers gave back
+ * @low: sections that lie below 4 GiB physical
+ * @fits: for each order, the sections that have a free block of that order or
+ *	larger; the first set bit is the first fit in order of registration
+ * @section: the sections, in order of registration
+ */
+struct bsa_buddy {
+	raw_spinlock_t lock;
+	unsigned int nr_sections;
+	unsigned long total_pages;
+	unsigned long free_pages;
+	unsigned long held_pages;
+	unsigned long allocs;
+	unsigned long frees;
+	unsigned long low[BSA_SECTION_WORDS];
+	unsigned long fits[BSA_NR_ORDERS][BSA_SECTION_WORDS];
+	struct bsa_section *section[BSA_MAX_SECTIONS];
+};
+
+/**
+ * enum bsa_refused - why a free was refused
+ * @BSA_FREE_OK: it was not
+ * @BSA_FREE_FOREIGN: no heap manages the address
+ * @BSA_FREE_OTHER_HEAP: another heap manages it
+ * @BSA_FREE_INTERIOR: inside an allocation, but not its start
+ * @BSA_FREE_DOUBLE: not allocated (any more)
+ * @BSA_FREE_OBJECT: pages were to be freed, but it is a slab object
+ */
+enum bsa_refused {
+	BSA_FREE_OK,
+	BSA_FREE_FOREIGN,
+	BSA_FREE_OTHER_HEAP,
+	BSA_FREE_INTERIOR,
+	BSA_FREE_DOUBLE,
+	BSA_FREE_OBJECT,
+};
+
+/**
+ * struct bsa_page_request - what a caller wants from the buddy
+ * @order: log2 of the number of pages
+ * @align_order: log2 of the alignment in pages; may be larger than @order
+ * @low: only from below 4 GiB physical
+ * @internal: for the allocator itself, not for a caller
+ * @trylock: fail instead of waiting for the lock (NMI)
+ */
+struct bsa_page_request {
+	unsigned int order;
+	unsigned int align_order;
+	bool low;
+	bool internal;
+	bool trylock;
+};
+
+void bsa_buddy_init(struct bsa_buddy *buddy);
+void bsa_buddy_destroy(struct bsa_buddy *buddy);
+int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size);
+size_t bsa_buddy_meta_size(size_t size);
+
+struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
+				 const struct bsa_page_request *req);
+void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page);
+void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
+			    size_t align, bool low);
+enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
+				      const void *addr);
+bool bsa_buddy_owns(struct bsa_buddy *buddy, const struct bsa_page *page);
+
+int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
+		      struct bsa_section_info *info);
+size_t bsa_buddy_managed_bytes(struct bsa_buddy *buddy);
+size_t bsa_buddy_allocated_bytes(struct bsa_buddy *buddy);
+
+/**
+ * bsa_page_address - virtual address of a page, from its descriptor
+ * @buddy: the allocator that the page belongs to
+ * @page: descriptor of a managed page
+ */
+static inline void *bsa_page_address(struct bsa_buddy *buddy,
+				     const struct bsa_page *page)
+{
+	const struct bsa_range *range = &buddy->section[page->section]->range;
+
+	return (void *)(range->start + ((page - range->pages) << PAGE_SHIFT));
+}
+
+#endif /* _BSA_BUDDY_H */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _BSA_RESERVE_H
+#define _BSA_RESERVE_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+
+/**
+ * struct bsa_extent - physically contiguous pages taken from the kernel
+ * @node: link in the list of what was reserved, in ascending order
+ * @pfn: physical page number of the first page
+ * @nr_pages: number of pages
+ */
+struct bsa_extent {
+	struct list_head node;
+	unsigned long pfn;
+	unsigned long nr_pages;
+};
+
+/**
+ * struct bsa_reservation - what is to be reserved
+ * @nr_pages: number of pages, the prefix among them
+ * @prefix: pages in front of those whose alignment matters
+ * @node: NUMA node, or NUMA_NO_NODE
+ * @low: below 4 GiB physical
+ * @blocks: do not look for one contiguous range first
+ */
+struct bsa_reservation {
+	unsigned long nr_pages;
+	unsigned long prefix;
+	int node;
+	bool low;
+	bool blocks;
+};
+
+int bsa_reserve(struct list_head *extents, const struct bsa_reservation *want);
+void bsa_unreserve(struct list_head *extents);
+
+#endif /* _BSA_RESERVE_H */

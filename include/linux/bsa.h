@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * bsa: a page and slab allocator over memory that it has reserved
+ *
+ * A heap is a set of physically contiguous sections that belong to nobody
+ * else. Requests of up to BSA_MAX_OBJECT bytes are served from per-CPU slabs,
+ * larger ones from a buddy allocator. The default heap is reserved when the
+ * module loads; a driver can create heaps of its own.
+ *
+ *   buf = bsa_alloc(192, GFP_ATOMIC);
+ *   if (!buf)
+ *           return -ENOMEM;
+ *   ...
+ *   bsa_free(buf);
+ *
+ * When to use it: memory that no other part of the kernel can take away, that
+ * is physically contiguous or below 4 GiB, in any context, in bounded time.
+ *
+ * Rules that hold for every call:
+ *
+ * - No call sleeps, and none calls the kernel's own allocators, except those
+ *   that create, destroy or extend a heap.
+ * - Of gfp, %__GFP_ZERO and %__GFP_NOWARN count. %__GFP_NOFAIL is refused with
+ *   a warning. Flags that allow sleeping let a request that would fail
+ *   otherwise interrupt other CPUs for the memory that they cache.
+ * - Sizes and alignments are in bytes, unless the parameter is named "nr":
+ *   then it counts pages (or pointers, in the bulk calls).
+ * - A free of something that is not a live allocation is refused: one
+ *   rate-limited line in the log says what was wrong and who called, the heap
+ *   counts it, and nothing changes.
+ *
+ * Limits: one allocation is never larger than one section, and memory comes
+ * with the cache attributes of the kernel's linear mapping.
+ */
+#ifndef _LINUX_BSA_H
+#define _LINUX_BSA_H
+
+#include <linux/gfp.h>
+#include <linux/types.h>
+
+/* The largest object that a slab holds, in bytes. */
+#define BSA_MAX_OBJECT		2048
+
+/* Size classes: 8, 16, 32, 64, 128, 256, 512, 1024 and 2048 bytes. */
+#define BSA_NR_CLASSES		9
+
+/* Room for a heap's name, with the terminating zero. */
+#define BSA_NAME_LEN		32
+
+struct bsa_heap;
+
+/**
+ * struct bsa_section_info - what one section of a heap looks like
+ * @start: kernel virtual address of the first managed byte
+ * @phys: physical address of the first managed byte
+ * @size: managed bytes
+ * @total_pages: managed pages
+ * @free_pages: pages that belong to no allocation and no slab
+ * @low: the section lies below 4 GiB physical
+ */
+struct bsa_section_info {
+	unsigned long start;
+	phys_addr_t phys;
+	size_t size;
+	unsigned long total_pages;
+	unsigned long free_pages;
+	bool low;
+};
+
+/**
+ * struct bsa_stats - totals of a heap at one moment
+ * @sections: number of sections
+ * @managed_bytes: bytes in all sections, without the metadata
+ * @allocated_bytes: bytes in page allocations and in slabs
+ * @total_pages: managed pages
+ * @free_pages: pages in no allocation and no slab
+ * @live_objects: slab objects that callers hold
+ * @live_pages: pages that callers hold through page allocations
+ * @allocs: successful allocations, slab objects and page blocks
+ * @frees: frees of slab objects and page blocks, remote ones included
+ * @remote_frees: frees of objects in another CPU's slab
+ * @drains: times an owner took over what other CPUs had freed
+ * @refills: times a CPU got itself a slab with free objects
+ * @failures: allocations that returned NULL
+ * @refused_frees: frees of something that was not a live allocation
+ *
+ * At a quiet moment managed = allocated + free. While other CPUs allocate, each
+ * figure is right on its own, but they may be some calls apart.
+ */
+struct bsa_stats {
+	unsigned long sections;
+	size_t managed_bytes;
+	size_t allocated_bytes;
+	unsigned long total_pages;
+	unsigned long free_pages;
+	unsigned long live_objects;
+	unsigned long live_pages;
+	unsigned long allocs;
+	unsigned long frees;
+	unsigned long remote_frees;
+	unsigned long drains;
+	unsigned long refills;
+	unsigned long failures;
+	unsigned long refused_frees;
+};
+
+/* The default heap. */
+
+void bsa_free(const void *ptr);
+
+void *bsa_alloc(size_t size, gfp_t gfp) __alloc_size(1) __must_check;
+void *bsa_alloc_aligned(size_t size, size_t align, gfp_t gfp)
+	__alloc_size(1) __must_check;
+void *bsa_zalloc(size_t size, gfp_t gfp) __alloc_size(1) __must_check;
+void *bsa_calloc(size_t n, size_t size, gfp_t gfp)
+	__alloc_size(1, 2) __must_check;
+void *bsa_realloc(const void *ptr, size_t new_size, gfp_t gfp)
+	__realloc_size(2) __must_check;
+size_t bsa_size(const void *ptr);
+
+size_t bsa_alloc_bulk(size_t size, gfp_t gfp, size_t nr, void **ptrs)
+	__must_check;
+void bsa_free_bulk(size_t nr, void **ptrs);
+
+void *bsa_alloc_pages(unsigned long nr, size_t align, gfp_t gfp)
+	__malloc __must_check;
+void *bsa_alloc_pages_lowmem(unsigned long nr, size_t align, gfp_t gfp)
+	__malloc __must_check;
+void bsa_free_pages(const void *addr, unsigned long nr);
+
+/* Private heaps. In every call a NULL heap means the default heap. */
+
+struct bsa_heap *bsa_heap_create(const char *name, size_t size, int node)
+	__must_check;
+int bsa_heap_destroy(struct bsa_heap *heap);
+int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size);
+size_t bsa_region_meta_size(size_t size);
+
+void bsa_heap_free(struct bsa_heap *heap, const void *ptr);
+void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
+		     gfp_t gfp) __alloc_size(2) __must_check;
+void *bsa_heap_calloc(struct bsa_heap *heap, size_t n, size_t size, gfp_t gfp)
+	__alloc_size(2, 3) __must_check;
+void *bsa_heap_realloc(struct bsa_heap *heap, const void *ptr,
+		       size_t new_size, gfp_t gfp)
+	__realloc_size(3) __must_check;
+size_t bsa_heap_size(struct bsa_heap *heap, const void *ptr);
+
+size_t bsa_heap_alloc_bulk(struct bsa_heap *heap, size_t size, gfp_t gfp,
+			   size_t nr, void **ptrs) __must_check;
+void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs);
+
+void *bsa_heap_alloc_pages(struct bsa_heap *heap, unsigned long nr,
+			   size_t align, gfp_t gfp) __malloc __must_check;
+void *bsa_heap_alloc_pages_lowmem(struct bsa_heap *heap, unsigned long nr,
+				  size_t align, gfp_t gfp)
+	__malloc __must_check;
+void bsa_heap_free_pages(struct bsa_heap *heap, const void *addr,
+			 unsigned long nr);
+
+unsigned int bsa_heap_nr_sections(struct bsa_heap *heap);
+int bsa_heap_section(struct bsa_heap *heap, unsigned int index,
+		     struct bsa_section_info *info);
+unsigned long bsa_heap_nr_pages(struct bsa_heap *heap);
+unsigned long bsa_heap_nr_free_pages(struct bsa_heap *heap);
+size_t bsa_heap_managed_bytes(struct bsa_heap *heap);
+size_t bsa_heap_allocated_bytes(struct bsa_heap *heap);
+void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats);
+
+#endif /* _LINUX_BSA_H */

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From any address to the descriptor that is responsible for it, in two loads
+ *
+ * One map serves all heaps. Its upper level has an entry for each 2 MiB of the
+ * kernel's linear mapping, its lower level (the leaves) one for each page. An
+ * entry is never NULL: what no heap manages has &bsa_no_page, whose owner is
+ * nobody, so a lookup needs no test of its own.
+ *
+ * Readers hold nothing but preemption (or a live object of the section).
+ * Writers hold bsa_pagemap_mutex. A leaf is complete before the upper level
+ * points to it; a range that is removed is unreachable before
+ * bsa_pagemap_remove() returns, since it waits for every reader.
+ *
+ * Two ranges may meet inside one 2 MiB. Each brings a leaf of its own for the
+ * place where they meet, and one of the two is in use. When its range goes, the
+ * entries move to the other's leaf. Slabs change entries at any time, without a
+ * lock, so that one rare move is done with all CPUs stopped.
+ */
+#include <bsa/compat.h>
+#include <bsa/pagemap.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/stop_machine.h>
+
+struct bsa_pagemap bsa_pagemap __read_mostly;
+EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap);
+
+struct bsa_page bsa_no_page = {
+	.state = BSA_PAGE_NONE,
+	.node.next = BSA_NOT_QUEUED,
+};
+EXPORT_SYMBOL_IF_KUNIT(bsa_no_page);
+
+static struct bsa_leaf bsa_no_leaf;
+DEFINE_MUTEX(bsa_pagemap_mutex);
+static LIST_HEAD(bsa_ranges);
+
+static unsigned long first_granule(const struct bsa_range *range)
+{
+	return (range->start - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
+}
+
+static unsigned long last_granule(const struct bsa_range *range)
+{
+	unsigned long last = range->start + (range->nr_pages << PAGE_SHIFT) - 1;
+
+	return (last - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
+}
+
+/**
+ * bsa_pagemap_nr_leaves - leaves that a range can need, wherever it starts
+ * @nr_pages: managed pages in the range
+ */
+unsigned long bsa_pagemap_nr_leaves(unsigned long nr_pages)
+{
+	return DIV_ROUND_UP(nr_pages - 1, BSA_LEAF_PAGES) + 1;
+}
+
+static struct bsa_page **map_entry(unsigned long addr)
+{
+	unsigned long offset = addr - PAGE_OFFSET;
+	struct bsa_leaf *leaf = bsa_pagemap.leaf[offset >> BSA_LEAF_SHIFT];
+
+	return &leaf->page[(offset >> PAGE_SHIFT) % BSA_LEAF_PAGES];
+}
+
+static void clear_leaf(struct bsa_leaf *leaf)
+{
+	unsigned int i;
+
+	for (i = 0; i < BSA_LEAF_PAGES; i++)
+		leaf->page[i] = &bsa_no_page;
+}
+
+/**
+ * bsa_pagemap_set - say which descriptor is responsible for some pages
+ * @start: virtual address of the first page
+ * @nr_pages: number of pages
+ * @page: descriptor of the first page
+ * @head: @page is responsible for all of them; else each page for itself
+ */
+void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
+		     struct bsa_page *page, bool head)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_pages; i++)
+		WRITE_ONCE(*map_entry(start + (i << PAGE_SHIFT)),
+			   head ? page : page + i);
+}
+
+/* The leaf that @range brought for @granule. */
+static struct bsa_leaf *own_leaf(const struct bsa_range *range,
+				 unsigned long granule)
+{
+	return &range->leaves[granule - first_granule(range)];
+}
+
+static struct bsa_range *other_range(const struct bsa_range *range,
+				     unsigned long granule)
+{
+	struct bsa_range *other;
+
+	list_for_each_entry(other, &bsa_ranges, node)
+		if (other != range && first_granule(other) <= granule &&
+		    last_granule(other) >= granule)
+			return other;
+	return NULL;
+}
+
+/**
+ * bsa_pagemap_check - can a region be added?
+ * @region: virtual address of its first byte
+ * @size: its bytes
+ *
+ * Context: holds bsa_pagemap_mutex.
+ * Return: 0; -EINVAL if the region is not in the kernel's linear mapping;
+ * -EEXIST if it overlaps one that is known.
+ */
+int bsa_pagemap_check(unsigned long region, size_t size)
+{
+	unsigned long end = region + size;
+	struct bsa_range *range;
+
+	lockdep_assert_held(&bsa_pagemap_mutex);
+	if (region < PAGE_OFFSET || end <= region ||
+	    (end - 1 - PAGE_OFFSET) >> BSA_LEAF_SHIFT >= bsa_pagemap.nr ||
+	    !virt_addr_valid((void *)region) ||
+	    !virt_addr_valid((void *)(end - 1)))
+		return -EINVAL;
+
+	list_for_each_entry(range, &bsa_ranges, node)
+		if (region < range->region + range->region_size &&
+		    range->region < end)
+			return -EEXIST;
+	return 0;
+}
+
+/**
+ * bsa_pagemap_add - make the pages of a range known
+ * @range: in a region that bsa_pagemap_check() has found good
+ *
+ * Context: holds bsa_pagemap_mutex.
+ */
+void bsa_pagemap_add(struct bsa_range *range)
+{
+	unsigned long granule;
+
+	lockdep_assert_held(&bsa_pagemap_mutex);
+	for (granule = first_granule(range); granule <= last_granule(range);
+	     granule++) {
+		if (bsa_pagemap.leaf[granule] != &bsa_no_leaf)
+			continue;
+		clear_leaf(own_leaf(range, granule));
+		smp_store_release(&bsa_pagemap.leaf[granule],
+				  own_leaf(range, granule));
+	}
+	/*
+	 * Nobody has an address in the range yet. Whoever gets one has it from
+	 * the buddy, which learns of the section after this.
+	 */
+	bsa_pagemap_set(range->start, range->nr_pages, range->pages, false);
+	list_add_tail(&range->node, &bsa_ranges);
+}
+
+struct leaf_move {
+	unsigned long granule;
+	struct bsa_leaf *to;
+};
+
+static int move_leaf(void *data)
+{
+	struct leaf_move *move = data;
+
+	*move->to = *bsa_pagemap.leaf[move->granule];
+	bsa_pagemap.leaf[move->granule] = move->to;
+	return 0;
+}
+
+/* Stop using the leaf that @range brought for @granule. */
+static void drop_leaf(struct bsa_range *range, unsigned long granule)
+{
+	struct bsa_range *other = other_range(range, granule);
+	struct leaf_move move = { .granule = granule };
+
+	if (bsa_pagemap.leaf[granule] != own_leaf(range, granule))
+		return;
+	if (!other) {
+		WRITE_ONCE(bsa_pagemap.leaf[granule], &bsa_no_leaf);
+		return;
+	}
+	move.to = own_leaf(other, granule);
+	stop_machine(move_leaf, &move, NULL);
+}
+
+/**
+ * bsa_pagemap_remove - forget the pages of a range
+ * @range: as given to bsa_pagemap_add()
+ *
+ * When it returns, nobody reads the range's descriptors or leaves any more
+ * through the map.
+ *
+ * Context: process, may sleep; holds bsa_pagemap_mutex.
+ */
+void bsa_pagemap_remove(struct bsa_range *range)
+{
+	unsigned long granule, i;
+
+	lockdep_assert_held(&bsa_pagemap_mutex);
+	list_del(&range->node);
+	for (i = 0; i < range->nr_pages; i++)
+		WRITE_ONCE(*map_entry(range->start + (i << PAGE_SHIFT)),
+			   &bsa_no_page);
+	for (granule = first_granule(range); granule <= last_granule(range);
+	     granule++)
+		drop_leaf(range, granule);
+	synchronize_rcu();
+}
+
+/**
+ * bsa_pagemap_init - set up an empty map
+ *
+ * The upper level takes 8 bytes for each 2 MiB of the machine's memory.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bsa_pagemap_init(void)
+{
+	unsigned long i, nr;
+
+	clear_leaf(&bsa_no_leaf);
+	nr = DIV_ROUND_UP((unsigned long)high_memory - PAGE_OFFSET,
+			  1UL << BSA_LEAF_SHIFT);
+	bsa_pagemap.leaf = kvmalloc_array(nr, sizeof(*bsa_pagemap.leaf),
+					  GFP_KERNEL);
+	if (!bsa_pagemap.leaf)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++)
+		bsa_pagemap.leaf[i] = &bsa_no_leaf;
+	bsa_pagemap.nr = nr;
+	return 0;
+}
+
+/**
+ * bsa_pagemap_exit - free the map
+ */
+void bsa_pagemap_exit(void)
+{
+	bsa_pagemap.nr = 0;
+	kvfree(bsa_pagemap.leaf);
+}

@@ -1,0 +1,1102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who owns which slab: the fast path, remote frees, and how memory comes back
+ *
+ * Every slab has an owner: a CPU, or the heap's shared set. slab->owner names
+ * it, and decides who may do what:
+ *
+ *   bits[].free    is written by the owner alone, without atomics. For a CPU
+ *                  that is code on this CPU with preemption off that has found
+ *                  cpu->busy NULL and set it. For the shared set it is whoever
+ *                  holds shared.lock.
+ *   bits[].remote  is set by everybody else, with test_and_set_bit(), and taken
+ *                  over by the owner, a word at a time, with xchg().
+ *   the lists      change under the owner's lock.
+ *   active[]       changes under the owner's lock, too, and for a CPU only on
+ *                  that CPU with busy set. So no other CPU ever takes an active
+ *                  slab away.
+ *
+ * Lock order: cpu->lock, then the lock of the bitmap pool, then buddy->lock.
+ * Never two of cpu->lock at once.
+ *
+ * Contexts. The fast path turns off neither interrupts nor anything else but
+ * preemption. Whoever interrupts it finds busy set, and leaves the CPU's slabs
+ * alone: a free becomes a remote free, which needs no lock; an allocation takes
+ * from the shared set. From NMI an allocation that misses the fast path fails.
+ *
+ * Remote frees. One atomic operation sets the bit; whoever finds it set has
+ * found a double free. Then the slab is queued on its owner's llist, unless it
+ * is queued already: node.next says so, and nothing is written into the freed
+ * object. The owner drains that queue when its lists run dry, so it never
+ * searches full slabs. Once the bit is set, the slab may be gone: drained,
+ * given back, somebody else's. So queueing tolerates being late. A slab that is
+ * found on the queue of someone who does not own it is passed on.
+ *
+ * Reclaim. When an allocation is about to fail, it takes unused slabs from other
+ * CPUs, under their lock. A slab is unused if it is not active and all its
+ * objects are free in one bitmap or the other. Then no object lives; the only
+ * one that may still touch the slab is its owner, on the last steps of a free:
+ *
+ *   owner                                reclaimer
+ *   busy = slab                          (holds owner's lock)
+ *   store-release bits[].free            load-acquire bits[]: all are set
+ *   slab->ttl--                          load busy: is it still this slab?
+ *   store-release busy = NULL
+ *
+ * If the reclaimer sees the bit, it sees that busy was this slab, or something
+ * later. If it is something later, the free is over. If it is still this slab,
+ * the free is not over, and this slab is not taken; a free that has not
+ * returned yet is not one that the allocation could rely on.
+ *
+ * What another CPU holds as its active slab only that CPU can let go of. Where
+ * the caller may sleep, it is asked to by an IPI.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <bsa/compat.h>
+#include <bsa/percpu.h>
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/percpu.h>
+#include <linux/ratelimit.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+
+/* Slabs that one allocation drains before it rather takes fresh pages. */
+#define DRAIN_BATCH	4
+
+/* Slabs that move between owners while a lock is held. */
+#define MOVE_BATCH	32
+
+/* Flags that leave the fast path. */
+#define GFP_SLOW	(__GFP_ZERO | __GFP_NOFAIL)
+
+static DEFINE_PER_CPU_ALIGNED(struct bsa_cpu, bsa_default_cpu);
+
+struct bsa_heap bsa_default_heap = {
+	.name = "default",
+	.cpu = &bsa_default_cpu,
+};
+
+/*
+ * An owner is a number: the index of the heap, and that of the CPU. Heaps come
+ * and go in process context; whoever looks one up holds something of it.
+ */
+#define OWNER_CPU_BITS	14
+#define MAX_HEAPS	256
+
+static struct bsa_heap *heaps[MAX_HEAPS];
+static DEFINE_MUTEX(heaps_mutex);
+
+static u32 owner_number(const struct bsa_heap *heap, unsigned int cpu)
+{
+	return heap->id << OWNER_CPU_BITS | (cpu + 1);
+}
+
+/**
+ * bsa_owner_cpu - who an owner's number stands for
+ * @owner: from &bsa_page.owner, not 0
+ */
+struct bsa_cpu *bsa_owner_cpu(u32 owner)
+{
+	struct bsa_heap *heap = READ_ONCE(heaps[owner >> OWNER_CPU_BITS]);
+	unsigned int cpu = (owner & (BIT(OWNER_CPU_BITS) - 1)) - 1;
+
+	return cpu == nr_cpu_ids ? &heap->shared : per_cpu_ptr(heap->cpu, cpu);
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_owner_cpu);
+
+struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu)
+{
+	unsigned int next;
+
+	if (cpu == &heap->shared)
+		return NULL;
+	next = cpumask_next(cpu ? (int)cpu->cpu : -1, cpu_possible_mask);
+	return next < nr_cpu_ids ? per_cpu_ptr(heap->cpu, next) : &heap->shared;
+}
+
+/*
+ * The fast path
+ */
+
+/* Take an object that this CPU has at hand; NULL if there is none. */
+static __always_inline void *alloc_fast(struct bsa_cpu __percpu *cpus,
+					unsigned int class)
+{
+	struct bsa_cpu *c;
+	void *obj = NULL;
+
+	preempt_disable();
+	c = this_cpu_ptr(cpus);
+	if (likely(!READ_ONCE(c->busy))) {
+		WRITE_ONCE(c->busy, c);
+		barrier();
+		obj = bsa_slab_take(&c->slabs, class);
+		smp_store_release(&c->busy, NULL);
+	}
+	preempt_enable();
+	return obj;
+}
+
+static void free_last(struct bsa_cpu *c, struct bsa_page *slab);
+
+/* Free an object of this CPU's own; false if it is not, or something is odd. */
+static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
+{
+	struct bsa_page *slab = bsa_page_of(ptr);
+	unsigned long index;
+	bool done = false;
+
+	if (unlikely(slab->owner != c->slabs.owner || READ_ONCE(c->busy)))
+		return false;
+	WRITE_ONCE(c->busy, slab);
+	barrier();
+	index = bsa_slab_index(slab, ptr);
+	if (likely(index < BSA_MAX_OBJECTS && bsa_slab_put(slab, index))) {
+		done = true;
+		c->slabs.frees[bsa_slab_class(slab)]++;
+		if (unlikely(!--slab->ttl))
+			free_last(c, slab);
+	}
+	smp_store_release(&c->busy, NULL);
+	return done;
+}
+
+/*
+ * Slow paths
+ */
+
+/* Give back the pages of a slab that is nobody's. */
+static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
+{
+	if (!slab)
+		return;
+	bsa_slab_release(&heap->pool, slab);
+	bsa_buddy_free(&heap->buddy, slab);
+}
+
+/*
+ * Tell the owner that a slab has remote frees. Follows the atomic operation on
+ * bits[].remote, which is a full barrier; pairs with next_queued(): either this
+ * finds the slab no longer queued, or the owner, who has taken it off the
+ * queue, finds the bit.
+ */
+static void queue_slab(struct bsa_cpu *owner, struct bsa_page *slab)
+{
+	if (READ_ONCE(slab->node.next) == BSA_NOT_QUEUED &&
+	    cmpxchg(&slab->node.next, BSA_NOT_QUEUED, NULL) == BSA_NOT_QUEUED)
+		llist_add(&slab->node, &owner->remote);
+}
+
+/* Take a slab off the queue; the caller holds the lock. */
+static struct bsa_page *next_queued(struct bsa_cpu *c)
+{
+	struct llist_node *node;
+
+	if (!c->pending)
+		c->pending = llist_del_all(&c->remote);
+	node = c->pending;
+	if (!node)
+		return NULL;
+	c->pending = node->next;
+	/* A full barrier, before bits[].remote is read; see queue_slab(). */
+	xchg(&node->next, BSA_NOT_QUEUED);
+	return llist_entry(node, struct bsa_page, node);
+}
+
+/* A slab was found on the queue of @c, who does not own it (any more). */
+static void pass_on(struct bsa_page *slab)
+{
+	u32 owner = READ_ONCE(slab->owner);
+
+	if (owner)
+		queue_slab(bsa_owner_cpu(owner), slab);
+}
+
+/*
+ * Take over what others have freed in up to @max queued slabs. The caller holds
+ * the lock and is the owner. Return true if any was queued.
+ */
+static bool drain_queued(struct bsa_cpu *c, unsigned int max)
+{
+	struct bsa_page *slab;
+	bool any = false;
+
+	while (max-- && (slab = next_queued(c))) {
+		any = true;
+		if (slab->owner == c->slabs.owner)
+			release_slab(c->heap, bsa_slabs_drain(&c->slabs, slab));
+		else
+			pass_on(slab);
+	}
+	return any;
+}
+
+/* A free has changed which list its slab belongs on. */
+static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab)
+{
+	struct bsa_page *release;
+	unsigned long flags;
+
+	if (unlikely(in_nmi())) {
+		/* Somebody below us may hold the lock: leave it to a drain. */
+		slab->ttl = 1;
+		queue_slab(c, slab);
+		return;
+	}
+	raw_spin_lock_irqsave(&c->lock, flags);
+	release = bsa_slabs_place(&c->slabs, slab);
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+	release_slab(c->heap, release);
+}
+
+/* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
+static bool new_slab(struct bsa_cpu *c, unsigned int class)
+{
+	struct bsa_page_request req = {
+		.order = bsa_slab_order(class),
+		.internal = true,
+	};
+	struct bsa_buddy *buddy = &c->heap->buddy;
+	struct bsa_page *page = bsa_buddy_alloc(buddy, &req);
+
+	if (!page && req.order) {
+		/* Rather a small slab than none. */
+		req.order = 0;
+		page = bsa_buddy_alloc(buddy, &req);
+	}
+	if (!page)
+		return false;
+	if (bsa_slabs_add(&c->slabs, class, page)) {
+		bsa_buddy_free(buddy, page);
+		return false;
+	}
+	return true;
+}
+
+/* Make a partial slab of the shared set @c's own. Interrupts are off. */
+static void adopt_shared(struct bsa_cpu *c, unsigned int class)
+{
+	struct bsa_cpu *shared = &c->heap->shared;
+	struct bsa_slab_list *list = &shared->slabs.list[class];
+	struct bsa_page *slab;
+
+	if (c == shared || !READ_ONCE(list->nr_partial))
+		return;
+
+	raw_spin_lock(&shared->lock);
+	slab = list_first_entry_or_null(&list->partial, struct bsa_page, list);
+	if (slab)
+		bsa_slabs_detach(&shared->slabs, slab, c->slabs.owner);
+	raw_spin_unlock(&shared->lock);
+	if (!slab)
+		return;
+
+	raw_spin_lock(&c->lock);
+	release_slab(c->heap, bsa_slabs_attach(&c->slabs, slab));
+	raw_spin_unlock(&c->lock);
+}
+
+/* Allocate as the owner of @c, with busy set or, for the shared set, alone. */
+static void *alloc_owner(struct bsa_cpu *c, unsigned int class)
+{
+	unsigned long flags;
+	void *obj = NULL;
+
+	local_irq_save(flags);
+	raw_spin_lock(&c->lock);
+	if (!bsa_slabs_refill(&c->slabs, class) &&
+	    !(drain_queued(c, DRAIN_BATCH) &&
+	      bsa_slabs_refill(&c->slabs, class))) {
+		raw_spin_unlock(&c->lock);
+		adopt_shared(c, class);
+		raw_spin_lock(&c->lock);
+		if (!bsa_slabs_refill(&c->slabs, class) && new_slab(c, class))
+			bsa_slabs_refill(&c->slabs, class);
+	}
+	obj = bsa_slab_take(&c->slabs, class);
+	raw_spin_unlock(&c->lock);
+	local_irq_restore(flags);
+	return obj;
+}
+
+/* Allocate on this CPU, as its owner or, if that was interrupted, shared. */
+static void *alloc_here(struct bsa_heap *heap, unsigned int class)
+{
+	struct bsa_cpu *c;
+	void *obj;
+
+	preempt_disable();
+	c = this_cpu_ptr(heap->cpu);
+	if (likely(!READ_ONCE(c->busy))) {
+		WRITE_ONCE(c->busy, c);
+		barrier();
+		obj = alloc_owner(c, class);
+		smp_store_release(&c->busy, NULL);
+	} else {
+		obj = alloc_owner(&heap->shared, class);
+	}
+	preempt_enable();
+	return obj;
+}
+
+/*
+ * Reclaim
+ */
+
+/* Is this slab to be taken away from its owner? See the top of this file. */
+static bool may_take(struct bsa_cpu *c, struct bsa_page *slab)
+{
+	return slab->state != BSA_PAGE_SLAB_ACTIVE &&
+	       bsa_slab_is_unused(slab) && READ_ONCE(c->busy) != slab;
+}
+
+/* Give back the unused slabs of any owner that are on its lists. */
+static void reclaim_cpu(struct bsa_cpu *c)
+{
+	struct llist_node *node, *next, *keep = NULL;
+	struct bsa_page *slab;
+	unsigned long flags;
+	unsigned int class;
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	for (class = 0; class < BSA_NR_CLASSES; class++) {
+		struct list_head *empty = &c->slabs.list[class].empty;
+
+		while ((slab = list_first_entry_or_null(empty, struct bsa_page,
+							list))) {
+			bsa_slabs_detach(&c->slabs, slab, 0);
+			release_slab(c->heap, slab);
+		}
+	}
+
+	for (;;) {
+		node = c->pending ?: llist_del_all(&c->remote);
+		if (!node)
+			break;
+		for (; node; node = next) {
+			next = node->next;
+			slab = llist_entry(node, struct bsa_page, node);
+			if (slab->owner == c->slabs.owner &&
+			    !may_take(c, slab)) {
+				node->next = keep;
+				keep = node;
+				continue;
+			}
+			xchg(&node->next, BSA_NOT_QUEUED);
+			if (slab->owner != c->slabs.owner) {
+				pass_on(slab);
+				continue;
+			}
+			bsa_slabs_detach(&c->slabs, slab, 0);
+			release_slab(c->heap, slab);
+		}
+		c->pending = NULL;
+	}
+	c->pending = keep;
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/* Move up to MOVE_BATCH slabs of a class from @c's lists to the shared set. */
+static bool give_away(struct bsa_cpu *c, unsigned int class, bool full)
+{
+	struct bsa_slab_list *list = &c->slabs.list[class];
+	struct bsa_cpu *shared = &c->heap->shared;
+	struct bsa_page *slab, *next;
+	unsigned int nr = 0;
+	LIST_HEAD(moving);
+
+	raw_spin_lock(&c->lock);
+	while (nr < MOVE_BATCH) {
+		slab = list_first_entry_or_null(&list->partial,
+						struct bsa_page, list);
+		if (!slab && full)
+			slab = list_first_entry_or_null(&list->full,
+							struct bsa_page, list);
+		if (!slab)
+			break;
+		bsa_slabs_detach(&c->slabs, slab, shared->slabs.owner);
+		list_add(&slab->list, &moving);
+		nr++;
+	}
+	raw_spin_unlock(&c->lock);
+
+	raw_spin_lock(&shared->lock);
+	list_for_each_entry_safe(slab, next, &moving, list)
+		release_slab(c->heap, bsa_slabs_attach(&shared->slabs, slab));
+	raw_spin_unlock(&shared->lock);
+	return nr == MOVE_BATCH;
+}
+
+/*
+ * Let go of the active slabs of @c, take over all that others have freed, and
+ * give unused slabs back. Interrupts are off; the caller is the owner.
+ */
+static void flush_owner(struct bsa_cpu *c)
+{
+	unsigned int class;
+
+	raw_spin_lock(&c->lock);
+	while (drain_queued(c, DRAIN_BATCH))
+		;
+	for (class = 0; class < BSA_NR_CLASSES; class++)
+		release_slab(c->heap, bsa_slabs_deactivate(&c->slabs, class));
+	raw_spin_unlock(&c->lock);
+	reclaim_cpu(c);
+}
+
+/* For which heap, and which class, CPUs are asked to let go of slabs. */
+struct flush_request {
+	struct bsa_heap *heap;
+	unsigned int class;	/* BSA_NR_CLASSES: none, pages are wanted */
+};
+
+/* Runs on each CPU, with interrupts off. */
+static void flush_here(void *data)
+{
+	struct flush_request *req = data;
+	struct bsa_cpu *c = this_cpu_ptr(req->heap->cpu);
+
+	/* The fast path was interrupted; it will be over the next time. */
+	if (READ_ONCE(c->busy))
+		return;
+	WRITE_ONCE(c->busy, c);
+	barrier();
+	flush_owner(c);
+	while (req->class < BSA_NR_CLASSES && give_away(c, req->class, false))
+		;
+	smp_store_release(&c->busy, NULL);
+}
+
+/*
+ * What to do, step by step, before an allocation fails. After each step the
+ * allocation is tried again.
+ */
+enum reclaim_step {
+	RECLAIM_HERE,		/* what this CPU has, and what is unused elsewhere */
+	RECLAIM_EVERYWHERE,	/* interrupt all CPUs, where that may wait */
+	RECLAIM_AGAIN,		/* some of them may have been busy */
+	RECLAIM_DONE,
+};
+
+static void reclaim(struct bsa_heap *heap, unsigned int class,
+		    enum reclaim_step step, gfp_t gfp)
+{
+	struct flush_request req = { .heap = heap, .class = class };
+	unsigned long flags;
+	struct bsa_cpu *c;
+
+	if (in_nmi())
+		return;
+	if (step != RECLAIM_HERE) {
+		if (!gfpflags_allow_blocking(gfp) || !in_task() ||
+		    irqs_disabled())
+			return;
+		on_each_cpu(flush_here, &req, true);
+	} else {
+		req.class = BSA_NR_CLASSES;
+		local_irq_save(flags);
+		flush_here(&req);
+		local_irq_restore(flags);
+	}
+	bsa_for_each_cpu(c, heap)
+		reclaim_cpu(c);
+}
+
+/**
+ * bsa_percpu_flush - give back all that is cached for any CPU
+ * @heap: the heap
+ *
+ * Context: process, interrupts on.
+ */
+void bsa_percpu_flush(struct bsa_heap *heap)
+{
+	reclaim(heap, BSA_NR_CLASSES, RECLAIM_EVERYWHERE, GFP_KERNEL);
+	reclaim(heap, BSA_NR_CLASSES, RECLAIM_AGAIN, GFP_KERNEL);
+}
+
+static void warn_failed(struct bsa_heap *heap, size_t size, gfp_t gfp,
+			unsigned long caller)
+{
+	this_cpu_inc(heap->cpu->failures);
+	if (!(gfp & __GFP_NOWARN))
+		pr_warn_ratelimited("%s: no memory for %zu bytes (caller %pS)\n",
+				    heap->name, size, (void *)caller);
+}
+
+/* Refuse flags, sizes and alignments that make no sense. */
+static bool bad_request(struct bsa_heap *heap, size_t align, gfp_t gfp,
+			unsigned long caller)
+{
+	const char *why;
+
+	if (unlikely(gfp & __GFP_NOFAIL))
+		why = "__GFP_NOFAIL is not supported";
+	else if (unlikely(!is_power_of_2(align)))
+		why = "the alignment is not a power of two";
+	else
+		return false;
+	this_cpu_inc(heap->cpu->failures);
+	pr_warn_ratelimited("%s: allocation refused: %s (caller %pS)\n",
+			    heap->name, why, (void *)caller);
+	return true;
+}
+
+static noinline void *alloc_slow(struct bsa_heap *heap, unsigned int class,
+				 gfp_t gfp, unsigned long caller)
+{
+	enum reclaim_step step;
+	void *obj;
+
+	if (unlikely(in_nmi()))
+		return NULL;
+	obj = alloc_here(heap, class);
+	for (step = RECLAIM_HERE; !obj && step < RECLAIM_DONE; step++) {
+		reclaim(heap, class, step, gfp);
+		obj = alloc_here(heap, class);
+	}
+	if (unlikely(!obj))
+		warn_failed(heap, bsa_class_size(class), gfp, caller);
+	return obj;
+}
+
+/**
+ * bsa_percpu_alloc_pages - allocate a block of pages
+ * @heap: the heap
+ * @nr: number of pages; rounded up to a power of two
+ * @align: alignment in bytes, a power of two
+ * @low: only from below 4 GiB physical
+ * @gfp: as for every call
+ * @caller: for the log
+ *
+ * Return: the address, or NULL.
+ */
+void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
+			     size_t align, bool low, gfp_t gfp,
+			     unsigned long caller)
+{
+	struct bsa_page_request req = { .low = low, .trylock = in_nmi() };
+	struct bsa_page *page = NULL;
+	enum reclaim_step step;
+	size_t bytes;
+	void *addr;
+
+	if (bad_request(heap, align, gfp, caller) || !nr)
+		return NULL;
+	if (nr <= 1UL << BSA_MAX_PAGE_ORDER) {
+		req.order = order_base_2(nr);
+		if (align > PAGE_SIZE)
+			req.align_order = ilog2(align) - PAGE_SHIFT;
+		page = bsa_buddy_alloc(&heap->buddy, &req);
+		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
+			reclaim(heap, BSA_NR_CLASSES, step, gfp);
+			page = bsa_buddy_alloc(&heap->buddy, &req);
+		}
+	}
+	if (unlikely(!page)) {
+		if (check_mul_overflow(nr, PAGE_SIZE, &bytes))
+			bytes = SIZE_MAX;
+		warn_failed(heap, bytes, gfp, caller);
+		return NULL;
+	}
+	addr = bsa_page_address(&heap->buddy, page);
+	if (want_init_on_alloc(gfp))
+		memset(addr, 0, PAGE_SIZE << req.order);
+	return addr;
+}
+
+/* Any allocation that the fast path does not serve. */
+static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
+				size_t align, gfp_t gfp, unsigned long caller)
+{
+	unsigned int class;
+	void *obj;
+
+	if (bad_request(heap, align, gfp, caller))
+		return NULL;
+	if (!size)
+		return ZERO_SIZE_PTR;
+	if (max(size, align) > BSA_MAX_OBJECT) {
+		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
+			warn_failed(heap, size, gfp, caller);
+			return NULL;
+		}
+		return bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
+					      gfp, caller);
+	}
+	class = bsa_size_class(max(size, align));
+	obj = alloc_fast(heap->cpu, class);
+	if (!obj)
+		obj = alloc_slow(heap, class, gfp, caller);
+	if (obj && want_init_on_alloc(gfp))
+		memset(obj, 0, bsa_class_size(class));
+	return obj;
+}
+
+static __always_inline void *alloc_common(struct bsa_heap *heap,
+					  struct bsa_cpu __percpu *cpus,
+					  size_t size, gfp_t gfp)
+{
+	void *obj;
+
+	if (unlikely(size - 1 >= BSA_MAX_OBJECT || gfp & GFP_SLOW ||
+		     static_branch_unlikely(&init_on_alloc)))
+		return alloc_any(heap, size, 1, gfp, _RET_IP_);
+	obj = alloc_fast(cpus, bsa_size_class(size));
+	if (unlikely(!obj))
+		obj = alloc_slow(heap, bsa_size_class(size), gfp, _RET_IP_);
+	return obj;
+}
+
+/*
+ * Frees that are not the owner's
+ */
+
+static void refuse_free(struct bsa_heap *heap, const void *ptr,
+			enum bsa_refused why, unsigned long caller)
+{
+	static const char * const reason[] = {
+		[BSA_FREE_FOREIGN] = "no heap manages it",
+		[BSA_FREE_OTHER_HEAP] = "another heap manages it",
+		[BSA_FREE_INTERIOR] = "not the start of an allocation",
+		[BSA_FREE_DOUBLE] = "it is free already",
+		[BSA_FREE_OBJECT] = "not a page allocation",
+	};
+
+	atomic_long_inc(&heap->refused);
+	pr_err_ratelimited("%s: free of %p refused: %s (caller %pS)\n",
+			   heap->name, ptr, reason[why], (void *)caller);
+}
+
+/* Free an object of somebody else's slab. */
+static enum bsa_refused free_remote(struct bsa_heap *heap,
+				    struct bsa_page *slab, u32 owner,
+				    const void *ptr)
+{
+	unsigned long index = bsa_slab_index(slab, ptr);
+	struct bsa_bits *bits;
+
+	if (index >= BSA_MAX_OBJECTS)
+		return BSA_FREE_INTERIOR;
+	bits = &slab->bits[index / BITS_PER_LONG];
+	index %= BITS_PER_LONG;
+	if (READ_ONCE(bits->free) & BIT(index) ||
+	    test_and_set_bit(index, &bits->remote))
+		return BSA_FREE_DOUBLE;
+	/* The slab may be gone from here on; its descriptor is not. */
+	queue_slab(bsa_owner_cpu(owner), slab);
+	this_cpu_inc(heap->cpu->remote_frees);
+	return BSA_FREE_OK;
+}
+
+/* Any free that the fast path does not serve. Preemption is off. */
+static noinline void free_slow(struct bsa_heap *heap, const void *ptr,
+			       unsigned long caller)
+{
+	enum bsa_refused why;
+	struct bsa_page *slab;
+	u32 owner;
+
+	if (ZERO_OR_NULL_PTR(ptr))
+		return;
+	slab = bsa_page_of(ptr);
+	owner = READ_ONCE(slab->owner);
+	if (!owner) {
+		bsa_percpu_free_pages(heap, ptr, caller);
+		return;
+	}
+	if (owner >> OWNER_CPU_BITS != heap->id)
+		why = BSA_FREE_OTHER_HEAP;
+	else
+		why = free_remote(heap, slab, owner, ptr);
+	if (unlikely(why != BSA_FREE_OK))
+		refuse_free(heap, ptr, why, caller);
+}
+
+/**
+ * bsa_percpu_free_pages - free a block of pages
+ * @heap: the heap
+ * @addr: its address
+ * @caller: for the log
+ */
+void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
+			   unsigned long caller)
+{
+	enum bsa_refused why;
+
+	if (ZERO_OR_NULL_PTR(addr))
+		return;
+	why = bsa_buddy_free_pages(&heap->buddy, addr);
+	if (unlikely(why != BSA_FREE_OK))
+		refuse_free(heap, addr, why, caller);
+}
+
+/**
+ * bsa_percpu_alloc - bsa_heap_alloc() for other exported calls
+ * @heap: the heap
+ * @size: bytes
+ * @align: alignment in bytes
+ * @gfp: as for every call
+ * @caller: for the log
+ */
+void *bsa_percpu_alloc(struct bsa_heap *heap, size_t size, size_t align,
+		       gfp_t gfp, unsigned long caller)
+{
+	return alloc_any(heap, size, align, gfp, caller);
+}
+
+/**
+ * bsa_percpu_size - the size of an allocation
+ * @heap: the heap
+ * @ptr: any value
+ *
+ * Return: bytes that the caller may use, 0 if @ptr is no live allocation of
+ * the heap.
+ */
+size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr)
+{
+	struct bsa_page *page;
+	unsigned long index;
+	size_t size = 0;
+	u32 owner;
+
+	preempt_disable();
+	page = bsa_page_of(ptr);
+	owner = READ_ONCE(page->owner);
+	if (owner >> OWNER_CPU_BITS == heap->id && owner) {
+		index = bsa_slab_index(page, ptr);
+		if (index < BSA_MAX_OBJECTS && !bsa_slab_is_free(page, index))
+			size = 1UL << page->shift;
+	} else if (!owner && bsa_buddy_owns(&heap->buddy, page) &&
+		   READ_ONCE(page->state) == BSA_PAGE_ALLOCATED &&
+		   ptr == bsa_page_address(&heap->buddy, page)) {
+		size = PAGE_SIZE << page->order;
+	}
+	preempt_enable();
+	return size;
+}
+
+/**
+ * bsa_percpu_live_objects - slab objects that callers hold
+ * @heap: the heap
+ */
+unsigned long bsa_percpu_live_objects(struct bsa_heap *heap)
+{
+	unsigned long live = 0;
+	struct bsa_cpu *c;
+	unsigned int class;
+
+	bsa_for_each_cpu(c, heap) {
+		for (class = 0; class < BSA_NR_CLASSES; class++)
+			live += READ_ONCE(c->slabs.active[class].allocs) -
+				READ_ONCE(c->slabs.frees[class]);
+		live += READ_ONCE(c->slabs.conflicts) -
+			READ_ONCE(c->remote_frees);
+	}
+	return live;
+}
+
+/*
+ * CPUs that go away, heaps that come and go
+ */
+
+/* A CPU is gone: what it owned becomes the shared set's. */
+static int cpu_dead(unsigned int cpu)
+{
+	unsigned int class, i;
+	unsigned long flags;
+	struct bsa_cpu *c;
+
+	mutex_lock(&heaps_mutex);
+	for (i = 0; i < MAX_HEAPS; i++) {
+		if (!heaps[i])
+			continue;
+		c = per_cpu_ptr(heaps[i]->cpu, cpu);
+		local_irq_save(flags);
+		flush_owner(c);
+		local_irq_restore(flags);
+		for (class = 0; class < BSA_NR_CLASSES; class++) {
+			bool more = true;
+
+			while (more) {
+				local_irq_save(flags);
+				more = give_away(c, class, true);
+				local_irq_restore(flags);
+			}
+		}
+		/* Pass on what was queued in the meantime. */
+		reclaim_cpu(c);
+		reclaim_cpu(&heaps[i]->shared);
+	}
+	mutex_unlock(&heaps_mutex);
+	return 0;
+}
+
+static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
+		     unsigned int cpu)
+{
+	memset(c, 0, sizeof(*c));
+	bsa_slabs_init(&c->slabs, owner_number(heap, cpu), &heap->pool);
+	init_llist_head(&c->remote);
+	raw_spin_lock_init(&c->lock);
+	c->heap = heap;
+	c->cpu = cpu;
+}
+
+/**
+ * bsa_percpu_init - set up the slabs of a heap
+ * @heap: with @cpu and @buddy set
+ *
+ * Context: process, may sleep.
+ * Return: 0, or -ENOSPC if there are too many heaps.
+ */
+int bsa_percpu_init(struct bsa_heap *heap)
+{
+	unsigned int cpu;
+
+	BUILD_BUG_ON(NR_CPUS + 1 >= BIT(OWNER_CPU_BITS));
+
+	mutex_lock(&heaps_mutex);
+	for (heap->id = 0; heap->id < MAX_HEAPS; heap->id++)
+		if (!heaps[heap->id])
+			break;
+	if (heap->id == MAX_HEAPS) {
+		mutex_unlock(&heaps_mutex);
+		return -ENOSPC;
+	}
+	bsa_bitmap_pool_init(&heap->pool, &heap->buddy);
+	for_each_possible_cpu(cpu)
+		init_cpu(heap, per_cpu_ptr(heap->cpu, cpu), cpu);
+	init_cpu(heap, &heap->shared, nr_cpu_ids);
+	WRITE_ONCE(heaps[heap->id], heap);
+	mutex_unlock(&heaps_mutex);
+	return 0;
+}
+
+/**
+ * bsa_percpu_exit - the heap is about to go
+ * @heap: nobody holds anything of it, and nobody calls into it
+ *
+ * Context: process, may sleep.
+ */
+void bsa_percpu_exit(struct bsa_heap *heap)
+{
+	mutex_lock(&heaps_mutex);
+	WRITE_ONCE(heaps[heap->id], NULL);
+	mutex_unlock(&heaps_mutex);
+	/* The last frees may still be queueing a slab. */
+	synchronize_rcu();
+}
+
+static enum cpuhp_state hotplug_state;
+
+/**
+ * bsa_percpu_start - watch CPUs come and go
+ *
+ * Return: 0 or a negative error.
+ */
+int bsa_percpu_start(void)
+{
+	int state = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "bsa:dead",
+					      NULL, cpu_dead);
+
+	if (state < 0)
+		return state;
+	hotplug_state = state;
+	return 0;
+}
+
+/**
+ * bsa_percpu_stop - stop watching CPUs
+ */
+void bsa_percpu_stop(void)
+{
+	cpuhp_remove_state_nocalls(hotplug_state);
+}
+
+/*
+ * Exported calls
+ */
+
+/**
+ * bsa_alloc - allocate from the default heap
+ * @size: bytes; 0 gives ZERO_SIZE_PTR
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * A power-of-two size is aligned to itself. More than BSA_MAX_OBJECT bytes are
+ * served in whole pages, a power of two of them.
+ *
+ * Context: any.
+ * Return: the memory, or NULL.
+ */
+void *bsa_alloc(size_t size, gfp_t gfp)
+{
+	return alloc_common(&bsa_default_heap, &bsa_default_cpu, size, gfp);
+}
+EXPORT_SYMBOL_GPL(bsa_alloc);
+
+/**
+ * bsa_free - free what came from the default heap
+ * @ptr: from bsa_alloc() or its kin; NULL and ZERO_SIZE_PTR are nothing
+ *
+ * Anything else that is not a live allocation of the heap is refused: one
+ * rate-limited line in the log, counted, and nothing changes.
+ *
+ * Context: any, on any CPU.
+ */
+void bsa_free(const void *ptr)
+{
+	preempt_disable();
+	if (unlikely(!free_fast(this_cpu_ptr(&bsa_default_cpu), ptr)))
+		free_slow(&bsa_default_heap, ptr, _RET_IP_);
+	preempt_enable();
+}
+EXPORT_SYMBOL_GPL(bsa_free);
+
+/**
+ * bsa_heap_alloc - allocate from a heap
+ * @heap: the heap; NULL is the default heap
+ * @size: bytes; 0 gives ZERO_SIZE_PTR
+ * @align: alignment in bytes, a power of two
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * Context: any.
+ * Return: the memory, or NULL.
+ */
+void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
+		     gfp_t gfp)
+{
+	heap = heap ?: &bsa_default_heap;
+	if (unlikely(align != 1))
+		return alloc_any(heap, size, align, gfp, _RET_IP_);
+	return alloc_common(heap, heap->cpu, size, gfp);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_alloc);
+
+/**
+ * bsa_heap_free - free what came from a heap
+ * @heap: the heap; NULL is the default heap
+ * @ptr: from bsa_heap_alloc() or its kin; NULL and ZERO_SIZE_PTR are nothing
+ *
+ * As bsa_free(); memory of another heap is refused, too.
+ *
+ * Context: any, on any CPU.
+ */
+void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
+{
+	heap = heap ?: &bsa_default_heap;
+	preempt_disable();
+	if (unlikely(!free_fast(this_cpu_ptr(heap->cpu), ptr)))
+		free_slow(heap, ptr, _RET_IP_);
+	preempt_enable();
+}
+EXPORT_SYMBOL_GPL(bsa_heap_free);
+
+/* Take up to @nr objects that this CPU has at hand. */
+static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int class,
+			      size_t nr, void **ptrs)
+{
+	struct bsa_cpu *c;
+	size_t i = 0;
+
+	preempt_disable();
+	c = this_cpu_ptr(heap->cpu);
+	if (likely(!READ_ONCE(c->busy))) {
+		WRITE_ONCE(c->busy, c);
+		barrier();
+		/* At most a word: preemption is off. */
+		for (; i < nr; i++) {
+			void *obj = bsa_slab_take(&c->slabs, class);
+
+			if (!obj)
+				break;
+			ptrs[i] = obj;
+		}
+		smp_store_release(&c->busy, NULL);
+	}
+	preempt_enable();
+	return i;
+}
+
+/**
+ * bsa_heap_alloc_bulk - allocate several objects of one size
+ * @heap: the heap; NULL is the default heap
+ * @size: bytes of each; 0 gives ZERO_SIZE_PTR
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ * @nr: how many
+ * @ptrs: where to put them
+ *
+ * Context: any.
+ * Return: how many were allocated; fewer than @nr if memory ran out, then the
+ * first ones of @ptrs are valid and the others unchanged.
+ */
+size_t bsa_heap_alloc_bulk(struct bsa_heap *heap, size_t size, gfp_t gfp,
+			   size_t nr, void **ptrs)
+{
+	bool fast = size && size <= BSA_MAX_OBJECT && !want_init_on_alloc(gfp) &&
+		    !(gfp & GFP_SLOW);
+	size_t i = 0;
+	void *obj;
+
+	heap = heap ?: &bsa_default_heap;
+	while (i < nr) {
+		if (fast)
+			i += alloc_bulk_fast(heap, bsa_size_class(size), nr - i,
+					     ptrs + i);
+		if (i == nr)
+			break;
+		obj = alloc_any(heap, size, 1, gfp, _RET_IP_);
+		if (!obj)
+			break;
+		ptrs[i++] = obj;
+	}
+	return i;
+}
+EXPORT_SYMBOL_GPL(bsa_heap_alloc_bulk);
+
+/**
+ * bsa_heap_free_bulk - free several objects
+ * @heap: the heap; NULL is the default heap
+ * @nr: how many
+ * @ptrs: the objects, of any size; NULL is nothing
+ *
+ * Context: any, on any CPU.
+ */
+void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		bsa_heap_free(heap, ptrs[i]);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_free_bulk);
+
+/**
+ * bsa_alloc_bulk - allocate several objects of one size from the default heap
+ * @size: bytes of each; 0 gives ZERO_SIZE_PTR
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ * @nr: how many
+ * @ptrs: where to put them
+ *
+ * Context: any.
+ * Return: how many were allocated, see bsa_heap_alloc_bulk().
+ */
+size_t bsa_alloc_bulk(size_t size, gfp_t gfp, size_t nr, void **ptrs)
+{
+	return bsa_heap_alloc_bulk(&bsa_default_heap, size, gfp, nr, ptrs);
+}
+EXPORT_SYMBOL_GPL(bsa_alloc_bulk);
+
+/**
+ * bsa_free_bulk - free several objects of the default heap
+ * @nr: how many
+ * @ptrs: the objects, of any size; NULL is nothing
+ *
+ * Context: any, on any CPU.
+ */
+void bsa_free_bulk(size_t nr, void **ptrs)
+{
+	bsa_heap_free_bulk(&bsa_default_heap, nr, ptrs);
+}
+EXPORT_SYMBOL_GPL(bsa_free_bulk);

@@ -67,7 +67,7 @@ static struct bsa_heap *heap_or_default(struct bsa_heap *heap)
  */
 
 /* Reserve memory and make it sections of @heap. */
-static int add_memory(struct bsa_heap *heap, size_t bytes, int nid, bool low)
+static int add_reserved(struct bsa_heap *heap, size_t bytes, int nid, bool low)
 {
 	struct bsa_reservation want = {
 		.prefix = PFN_UP(bsa_buddy_meta_size(bytes)),
@@ -212,7 +212,7 @@ struct bsa_heap *bsa_heap_create(const char *name, size_t size, int node)
 	if (err)
 		goto free;
 	if (size) {
-		err = add_memory(heap, size, node, false);
+		err = add_reserved(heap, size, node, false);
 		if (err)
 			goto exit;
 	}
@@ -402,7 +402,8 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 	stats->allocated_bytes = stats->managed_bytes -
 				 (stats->free_pages << PAGE_SHIFT);
 
-	bsa_for_each_cpu(c, heap) {
+	for (c = bsa_percpu_next(heap, NULL); c;
+	     c = bsa_percpu_next(heap, c)) {
 		for (class = 0; class < BSA_NR_CLASSES; class++) {
 			const struct bsa_slab_list *list =
 				&c->slabs.list[class];
@@ -729,11 +730,11 @@ static int __init bsa_init(void)
 	err = init_heap(heap);
 	if (err)
 		goto pagemap;
-	err = add_memory(heap, size, node, false);
+	err = add_reserved(heap, size, node, false);
 	if (err)
 		goto heap;
 	if (lowmem) {
-		err = add_memory(heap, lowmem, node, true);
+		err = add_reserved(heap, lowmem, node, true);
 		if (err)
 			goto heap;
 	}

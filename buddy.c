@@ -31,7 +31,7 @@
 #include <linux/sizes.h>
 
 static unsigned long index_of(const struct bsa_section *section,
-				const struct bsa_page *page)
+			      const struct bsa_page *page)
 {
 	return page - section->range.pages;
 }
@@ -236,10 +236,11 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc_pages);
 bool bsa_buddy_owns(struct bsa_buddy *buddy, const struct bsa_page *page)
 {
 	const struct bsa_range *range;
+	unsigned int nr;
 
 	/* Pairs with add_section(). */
-	if (page->state == BSA_PAGE_NONE ||
-	    page->section >= smp_load_acquire(&buddy->nr_sections))
+	nr = smp_load_acquire(&buddy->nr_sections);
+	if (page->state == BSA_PAGE_NONE || page->section >= nr)
 		return false;
 	range = &buddy->section[page->section]->range;
 	return page >= range->pages && page < range->pages + range->nr_pages;

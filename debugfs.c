@@ -106,8 +106,12 @@ static void show_slabs(struct seq_file *m, const struct slab_count *sum)
 		   sum->drains, sum->refills);
 }
 
-static const char slab_header[] =
-	"    inuse  active partial    full   empty     allocs      frees   drained   drains  refills\n";
+static void show_slab_header(struct seq_file *m, const char *what)
+{
+	seq_printf(m, "%s %8s %7s %7s %7s %7s %10s %10s %9s %8s %8s\n", what,
+		   "inuse", "active", "partial", "full", "empty", "allocs",
+		   "frees", "drained", "drains", "refills");
+}
 
 static int slabinfo_show(struct seq_file *m, void *unused)
 {
@@ -115,11 +119,12 @@ static int slabinfo_show(struct seq_file *m, void *unused)
 	unsigned int class;
 	struct bsa_cpu *c;
 
-	seq_printf(m, "size %s", slab_header);
+	show_slab_header(m, "size");
 	for (class = 0; class < BSA_NR_CLASSES; class++) {
 		struct slab_count sum = {};
 
-		bsa_for_each_cpu(c, heap)
+		for (c = bsa_percpu_next(heap, NULL); c;
+	     c = bsa_percpu_next(heap, c))
 			count_slabs(c, class, &sum);
 		seq_printf(m, "%4zu", bsa_class_size(class));
 		show_slabs(m, &sum);
@@ -134,8 +139,9 @@ static int percpu_show(struct seq_file *m, void *unused)
 	unsigned int class;
 	struct bsa_cpu *c;
 
-	seq_printf(m, "cpu    size %s", slab_header);
-	bsa_for_each_cpu(c, heap) {
+	show_slab_header(m, "cpu    size");
+	for (c = bsa_percpu_next(heap, NULL); c;
+	     c = bsa_percpu_next(heap, c)) {
 		for (class = 0; class < BSA_NR_CLASSES; class++) {
 			struct slab_count sum = {};
 

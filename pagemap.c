@@ -34,6 +34,7 @@ struct bsa_page bsa_no_page = {
 EXPORT_SYMBOL_IF_KUNIT(bsa_no_page);
 
 static struct bsa_leaf bsa_no_leaf;
+/* Serialises changes of the map: regions that come and go. */
 DEFINE_MUTEX(bsa_pagemap_mutex);
 static LIST_HEAD(bsa_ranges);
 
@@ -154,6 +155,7 @@ void bsa_pagemap_add(struct bsa_range *range)
 		if (bsa_pagemap.leaf[granule] != &bsa_no_leaf)
 			continue;
 		clear_leaf(own_leaf(range, granule));
+		/* Pairs with the address dependency in bsa_page_of(). */
 		smp_store_release(&bsa_pagemap.leaf[granule],
 				  own_leaf(range, granule));
 	}

@@ -106,6 +106,13 @@ struct bsa_cpu *bsa_owner_cpu(u32 owner)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_owner_cpu);
 
+/**
+ * bsa_percpu_next - step through the sets of slabs of a heap
+ * @heap: the heap
+ * @cpu: the set before, or NULL
+ *
+ * Return: the set of each possible CPU, the shared one, NULL.
+ */
 struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu)
 {
 	unsigned int next;
@@ -120,6 +127,19 @@ struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu)
  * The fast path
  */
 
+/* From here on whoever interrupts leaves the CPU's slabs alone. */
+static __always_inline void enter(struct bsa_cpu *c, void *busy)
+{
+	WRITE_ONCE(c->busy, busy);
+	barrier();
+}
+
+static __always_inline void leave(struct bsa_cpu *c)
+{
+	/* Pairs with may_take(): once busy has changed, all is done. */
+	smp_store_release(&c->busy, NULL);
+}
+
 /* Take an object that this CPU has at hand; NULL if there is none. */
 static __always_inline void *alloc_fast(struct bsa_cpu __percpu *cpus,
 					unsigned int class)
@@ -130,10 +150,9 @@ static __always_inline void *alloc_fast(struct bsa_cpu __percpu *cpus,
 	preempt_disable();
 	c = this_cpu_ptr(cpus);
 	if (likely(!READ_ONCE(c->busy))) {
-		WRITE_ONCE(c->busy, c);
-		barrier();
+		enter(c, c);
 		obj = bsa_slab_take(&c->slabs, class);
-		smp_store_release(&c->busy, NULL);
+		leave(c);
 	}
 	preempt_enable();
 	return obj;
@@ -150,8 +169,7 @@ static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
 
 	if (unlikely(slab->owner != c->slabs.owner || READ_ONCE(c->busy)))
 		return false;
-	WRITE_ONCE(c->busy, slab);
-	barrier();
+	enter(c, slab);
 	index = bsa_slab_index(slab, ptr);
 	if (likely(index < BSA_MAX_OBJECTS && bsa_slab_put(slab, index))) {
 		done = true;
@@ -159,7 +177,7 @@ static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
 		if (unlikely(!--slab->ttl))
 			free_last(c, slab);
 	}
-	smp_store_release(&c->busy, NULL);
+	leave(c);
 	return done;
 }
 
@@ -330,10 +348,9 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int class)
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
 	if (likely(!READ_ONCE(c->busy))) {
-		WRITE_ONCE(c->busy, c);
-		barrier();
+		enter(c, c);
 		obj = alloc_owner(c, class);
-		smp_store_release(&c->busy, NULL);
+		leave(c);
 	} else {
 		obj = alloc_owner(&heap->shared, class);
 	}
@@ -461,12 +478,11 @@ static void flush_here(void *data)
 	/* The fast path was interrupted; it will be over the next time. */
 	if (READ_ONCE(c->busy))
 		return;
-	WRITE_ONCE(c->busy, c);
-	barrier();
+	enter(c, c);
 	flush_owner(c);
 	while (req->class < BSA_NR_CLASSES && give_away(c, req->class, false))
 		;
-	smp_store_release(&c->busy, NULL);
+	leave(c);
 }
 
 /*
@@ -500,7 +516,7 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 		flush_here(&req);
 		local_irq_restore(flags);
 	}
-	bsa_for_each_cpu(c, heap)
+	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
 		reclaim_cpu(c);
 }
 
@@ -516,13 +532,14 @@ void bsa_percpu_flush(struct bsa_heap *heap)
 	reclaim(heap, BSA_NR_CLASSES, RECLAIM_AGAIN, GFP_KERNEL);
 }
 
-static void warn_failed(struct bsa_heap *heap, size_t size, gfp_t gfp,
-			unsigned long caller)
+static void warn_failed(struct bsa_heap *heap, size_t size, bool low,
+			gfp_t gfp, unsigned long caller)
 {
 	this_cpu_inc(heap->cpu->failures);
 	if (!(gfp & __GFP_NOWARN))
-		pr_warn_ratelimited("%s: no memory for %zu bytes (caller %pS)\n",
-				    heap->name, size, (void *)caller);
+		pr_warn_ratelimited("%s: no memory for %zu bytes%s (caller %pS)\n",
+				    heap->name, size, low ? " below 4 GiB" : "",
+				    (void *)caller);
 }
 
 /* Refuse flags, sizes and alignments that make no sense. */
@@ -557,7 +574,7 @@ static noinline void *alloc_slow(struct bsa_heap *heap, unsigned int class,
 		obj = alloc_here(heap, class);
 	}
 	if (unlikely(!obj))
-		warn_failed(heap, bsa_class_size(class), gfp, caller);
+		warn_failed(heap, bsa_class_size(class), false, gfp, caller);
 	return obj;
 }
 
@@ -597,7 +614,7 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 	if (unlikely(!page)) {
 		if (check_mul_overflow(nr, PAGE_SIZE, &bytes))
 			bytes = SIZE_MAX;
-		warn_failed(heap, bytes, gfp, caller);
+		warn_failed(heap, bytes, low, gfp, caller);
 		return NULL;
 	}
 	addr = bsa_page_address(&heap->buddy, page);
@@ -619,7 +636,7 @@ static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
 		return ZERO_SIZE_PTR;
 	if (max(size, align) > BSA_MAX_OBJECT) {
 		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
-			warn_failed(heap, size, gfp, caller);
+			warn_failed(heap, size, false, gfp, caller);
 			return NULL;
 		}
 		return bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
@@ -787,7 +804,7 @@ unsigned long bsa_percpu_live_objects(struct bsa_heap *heap)
 	struct bsa_cpu *c;
 	unsigned int class;
 
-	bsa_for_each_cpu(c, heap) {
+	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c)) {
 		for (class = 0; class < BSA_NR_CLASSES; class++)
 			live += READ_ONCE(c->slabs.active[class].allocs) -
 				READ_ONCE(c->slabs.frees[class]);
@@ -855,7 +872,7 @@ int bsa_percpu_init(struct bsa_heap *heap)
 {
 	unsigned int cpu;
 
-	BUILD_BUG_ON(NR_CPUS + 1 >= BIT(OWNER_CPU_BITS));
+	BUILD_BUG_ON(CONFIG_NR_CPUS + 1 >= BIT(OWNER_CPU_BITS));
 
 	mutex_lock(&heaps_mutex);
 	for (heap->id = 0; heap->id < MAX_HEAPS; heap->id++)
@@ -1003,8 +1020,7 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int class,
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
 	if (likely(!READ_ONCE(c->busy))) {
-		WRITE_ONCE(c->busy, c);
-		barrier();
+		enter(c, c);
 		/* At most a word: preemption is off. */
 		for (; i < nr; i++) {
 			void *obj = bsa_slab_take(&c->slabs, class);
@@ -1013,7 +1029,7 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int class,
 				break;
 			ptrs[i] = obj;
 		}
-		smp_store_release(&c->busy, NULL);
+		leave(c);
 	}
 	preempt_enable();
 	return i;

@@ -151,12 +151,16 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slab_nr_remote);
  */
 bool bsa_slab_is_unused(const struct bsa_page *slab)
 {
+	unsigned long free, remote;
 	unsigned int i, nr = 0;
 
-	for (i = 0; i < nr_words(slab); i++)
-		/* Pairs with bsa_slab_put() and with remote frees. */
-		nr += hweight_long(smp_load_acquire(&slab->bits[i].free) |
-				   smp_load_acquire(&slab->bits[i].remote));
+	for (i = 0; i < nr_words(slab); i++) {
+		/* Pairs with bsa_slab_put(). */
+		free = smp_load_acquire(&slab->bits[i].free);
+		/* Pairs with test_and_set_bit() in free_remote(). */
+		remote = smp_load_acquire(&slab->bits[i].remote);
+		nr += hweight_long(free | remote);
+	}
 	return nr == bsa_slab_capacity(slab);
 }
 

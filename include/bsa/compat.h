@@ -8,15 +8,10 @@
 #include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
-#include <linux/version.h>
 
-/* From 6.4 on MAX_ORDER was the largest order, from 6.8 on it has this name. */
+/* Up to 6.3 MAX_ORDER was one more than the largest order. */
 #ifndef MAX_PAGE_ORDER
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
-#define MAX_PAGE_ORDER	MAX_ORDER
-#else
 #define MAX_PAGE_ORDER	(MAX_ORDER - 1)
-#endif
 #endif
 
 #endif /* _BSA_COMPAT_H */

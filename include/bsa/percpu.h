@@ -68,6 +68,7 @@ int bsa_percpu_start(void);
 void bsa_percpu_stop(void);
 
 struct bsa_cpu *bsa_owner_cpu(u32 owner);
+struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu);
 void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 			     size_t align, bool low, gfp_t gfp,
 			     unsigned long caller);
@@ -78,18 +79,5 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr);
 void bsa_percpu_flush(struct bsa_heap *heap);
 unsigned long bsa_percpu_live_objects(struct bsa_heap *heap);
-
-/**
- * bsa_percpu_next - step through the sets of slabs of a heap
- * @heap: the heap
- * @cpu: the set before, or NULL
- *
- * Return: the set of each possible CPU, the shared one, NULL.
- */
-struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu);
-
-#define bsa_for_each_cpu(c, heap) \
-	for ((c) = bsa_percpu_next(heap, NULL); (c); \
-	     (c) = bsa_percpu_next(heap, c))
 
 #endif /* _BSA_PERCPU_H */

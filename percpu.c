@@ -692,6 +692,7 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 				    const void *ptr)
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
+	struct bsa_cpu *c = bsa_owner_cpu(owner);
 	struct bsa_bits *bits;
 
 	if (index >= BSA_MAX_OBJECTS)
@@ -701,8 +702,11 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 	if (READ_ONCE(bits->free) & BIT(index) ||
 	    test_and_set_bit(index, &bits->remote))
 		return BSA_FREE_DOUBLE;
-	/* The slab may be gone from here on; its descriptor is not. */
-	queue_slab(bsa_owner_cpu(owner), slab);
+	/*
+	 * The slab may be gone from here on. Its descriptor is not, nor is the
+	 * owner: who destroys the heap waits for us.
+	 */
+	queue_slab(c, slab);
 	this_cpu_inc(heap->cpu->remote_frees);
 	return BSA_FREE_OK;
 }

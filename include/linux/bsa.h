@@ -36,6 +36,7 @@
 #define _LINUX_BSA_H
 
 #include <linux/gfp.h>
+#include <linux/slab.h>
 #include <linux/types.h>
 
 /* The largest object that a slab holds, in bytes. */
@@ -127,6 +128,11 @@ void *bsa_alloc_pages(unsigned long nr, size_t align, gfp_t gfp)
 void *bsa_alloc_pages_lowmem(unsigned long nr, size_t align, gfp_t gfp)
 	__malloc __must_check;
 void bsa_free_pages(const void *addr, unsigned long nr);
+
+#ifdef DEFINE_FREE
+/* void *buf __free(bsa_free) = bsa_alloc(...); */
+DEFINE_FREE(bsa_free, void *, bsa_free(_T))
+#endif
 
 /* Private heaps. In every call a NULL heap means the default heap. */
 

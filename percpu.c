@@ -140,45 +140,53 @@ static __always_inline void leave(struct bsa_cpu *c)
 	smp_store_release(&c->busy, NULL);
 }
 
-/* Take an object that this CPU has at hand; NULL if there is none. */
-static __always_inline void *alloc_fast(struct bsa_cpu __percpu *cpus,
-					unsigned int class)
+static void *alloc_slow(struct bsa_heap *heap, unsigned int class, gfp_t gfp,
+			unsigned long caller);
+static void free_last(struct bsa_cpu *c, struct bsa_page *slab);
+
+static __always_inline void *alloc_object(struct bsa_heap *heap,
+					  struct bsa_cpu __percpu *cpus,
+					  unsigned int class, gfp_t gfp,
+					  unsigned long caller)
 {
 	struct bsa_cpu *c;
-	void *obj = NULL;
+	void *obj;
 
 	preempt_disable();
 	c = this_cpu_ptr(cpus);
-	if (likely(!READ_ONCE(c->busy))) {
+	if (likely(!c->busy && !bsa_slab_has_remote(&c->slabs, class))) {
 		enter(c, c);
 		obj = bsa_slab_take(&c->slabs, class);
 		leave(c);
+		if (likely(obj)) {
+			preempt_enable();
+			return obj;
+		}
 	}
 	preempt_enable();
-	return obj;
+	return alloc_slow(heap, class, gfp, caller);
 }
-
-static void free_last(struct bsa_cpu *c, struct bsa_page *slab);
 
 /* Free an object of this CPU's own; false if it is not, or something is odd. */
 static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
 	unsigned long index;
-	bool done = false;
 
-	if (unlikely(slab->owner != c->slabs.owner || READ_ONCE(c->busy)))
+	if (unlikely(slab->owner != c->slabs.owner || c->busy))
 		return false;
 	enter(c, slab);
 	index = bsa_slab_index(slab, ptr);
-	if (likely(index < BSA_MAX_OBJECTS && bsa_slab_put(slab, index))) {
-		done = true;
-		c->slabs.frees[bsa_slab_class(slab)]++;
-		if (unlikely(!--slab->ttl))
-			free_last(c, slab);
+	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index))) {
+		leave(c);
+		return false;
 	}
-	leave(c);
-	return done;
+	c->slabs.frees[bsa_slab_class(slab)]++;
+	if (unlikely(!--slab->ttl))
+		free_last(c, slab);
+	else
+		leave(c);
+	return true;
 }
 
 /*
@@ -251,7 +259,7 @@ static bool drain_queued(struct bsa_cpu *c, unsigned int max)
 	return any;
 }
 
-/* A free has changed which list its slab belongs on. */
+/* A free has changed which list its slab belongs on. Ends the free. */
 static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab)
 {
 	struct bsa_page *release;
@@ -261,12 +269,13 @@ static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab)
 		/* Somebody below us may hold the lock: leave it to a drain. */
 		slab->ttl = 1;
 		queue_slab(c, slab);
-		return;
+	} else {
+		raw_spin_lock_irqsave(&c->lock, flags);
+		release = bsa_slabs_place(&c->slabs, slab);
+		raw_spin_unlock_irqrestore(&c->lock, flags);
+		release_slab(c->heap, release);
 	}
-	raw_spin_lock_irqsave(&c->lock, flags);
-	release = bsa_slabs_place(&c->slabs, slab);
-	raw_spin_unlock_irqrestore(&c->lock, flags);
-	release_slab(c->heap, release);
+	leave(c);
 }
 
 /* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
@@ -300,10 +309,14 @@ static void adopt_shared(struct bsa_cpu *c, unsigned int class)
 	struct bsa_slab_list *list = &shared->slabs.list[class];
 	struct bsa_page *slab;
 
-	if (c == shared || !READ_ONCE(list->nr_partial))
+	if (c == shared || (!READ_ONCE(list->nr_partial) &&
+			    !READ_ONCE(shared->pending) &&
+			    llist_empty(&shared->remote)))
 		return;
 
 	raw_spin_lock(&shared->lock);
+	if (list_empty(&list->partial))
+		drain_queued(shared, DRAIN_BATCH);
 	slab = list_first_entry_or_null(&list->partial, struct bsa_page, list);
 	if (slab)
 		bsa_slabs_detach(&shared->slabs, slab, c->slabs.owner);
@@ -320,7 +333,10 @@ static void adopt_shared(struct bsa_cpu *c, unsigned int class)
 static void *alloc_owner(struct bsa_cpu *c, unsigned int class)
 {
 	unsigned long flags;
-	void *obj = NULL;
+	void *obj;
+
+	if (c != &c->heap->shared && bsa_slabs_drain_word(&c->slabs, class))
+		return bsa_slab_take(&c->slabs, class);
 
 	local_irq_save(flags);
 	raw_spin_lock(&c->lock);
@@ -448,7 +464,8 @@ static bool give_away(struct bsa_cpu *c, unsigned int class, bool full)
 
 /*
  * Let go of the active slabs of @c, take over all that others have freed, and
- * give unused slabs back. Interrupts are off; the caller is the owner.
+ * give unused slabs back. Interrupts are off; the caller is the owner, or @c is
+ * the shared set.
  */
 static void flush_owner(struct bsa_cpu *c)
 {
@@ -516,8 +533,12 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 		flush_here(&req);
 		local_irq_restore(flags);
 	}
-	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
+	for (c = bsa_percpu_next(heap, NULL); c != &heap->shared;
+	     c = bsa_percpu_next(heap, c))
 		reclaim_cpu(c);
+	local_irq_save(flags);
+	flush_owner(&heap->shared);
+	local_irq_restore(flags);
 }
 
 /**
@@ -643,9 +664,7 @@ static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
 					      gfp, caller);
 	}
 	class = bsa_size_class(max(size, align));
-	obj = alloc_fast(heap->cpu, class);
-	if (!obj)
-		obj = alloc_slow(heap, class, gfp, caller);
+	obj = alloc_object(heap, heap->cpu, class, gfp, caller);
 	if (obj && want_init_on_alloc(gfp))
 		memset(obj, 0, bsa_class_size(class));
 	return obj;
@@ -655,15 +674,10 @@ static __always_inline void *alloc_common(struct bsa_heap *heap,
 					  struct bsa_cpu __percpu *cpus,
 					  size_t size, gfp_t gfp)
 {
-	void *obj;
-
 	if (unlikely(size - 1 >= BSA_MAX_OBJECT || gfp & GFP_SLOW ||
 		     static_branch_unlikely(&init_on_alloc)))
 		return alloc_any(heap, size, 1, gfp, _RET_IP_);
-	obj = alloc_fast(cpus, bsa_size_class(size));
-	if (unlikely(!obj))
-		obj = alloc_slow(heap, bsa_size_class(size), gfp, _RET_IP_);
-	return obj;
+	return alloc_object(heap, cpus, bsa_size_class(size), gfp, _RET_IP_);
 }
 
 /*
@@ -719,7 +733,7 @@ static noinline void free_slow(struct bsa_heap *heap, const void *ptr,
 	struct bsa_page *slab;
 	u32 owner;
 
-	if (ZERO_OR_NULL_PTR(ptr))
+	if (!ptr || ptr == ZERO_SIZE_PTR)
 		return;
 	slab = bsa_page_of(ptr);
 	owner = READ_ONCE(slab->owner);
@@ -746,7 +760,7 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 {
 	enum bsa_refused why;
 
-	if (ZERO_OR_NULL_PTR(addr))
+	if (!addr || addr == ZERO_SIZE_PTR)
 		return;
 	why = bsa_buddy_free_pages(&heap->buddy, addr);
 	if (unlikely(why != BSA_FREE_OK))
@@ -848,7 +862,6 @@ static int cpu_dead(unsigned int cpu)
 		}
 		/* Pass on what was queued in the meantime. */
 		reclaim_cpu(c);
-		reclaim_cpu(&heaps[i]->shared);
 	}
 	mutex_unlock(&heaps_mutex);
 	return 0;

@@ -311,47 +311,70 @@ struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs,
 	return insert_slab(slabs, slab);
 }
 
-/* Allocate from the first word of the active slab that has a free object. */
-static bool next_word(struct bsa_active *active, unsigned int class)
+/* Take over what others have freed in one word; return how much it was. */
+static unsigned int drain_word(struct bsa_slabs *slabs, struct bsa_bits *bits)
 {
-	struct bsa_page *slab = active->slab;
-	unsigned int i;
+	unsigned long remote, conflicts;
 
-	for (i = 0; i < nr_words(slab); i++) {
-		if (!slab->bits[i].free)
-			continue;
-		active->base += (&slab->bits[i] - active->bits) *
-				((long)BITS_PER_LONG << slab->shift);
-		active->bits = &slab->bits[i];
-		return true;
-	}
-	return false;
+	if (!READ_ONCE(bits->remote))
+		return 0;
+	remote = xchg(&bits->remote, 0);
+	conflicts = remote & bits->free;
+	if (unlikely(conflicts))
+		slabs->conflicts += hweight_long(conflicts);
+	WRITE_ONCE(bits->free, bits->free | remote);
+	return hweight_long(remote & ~conflicts);
 }
 
-/* Take over what others have freed in a slab; return how much it was. */
-static unsigned int drain_words(struct bsa_slabs *slabs, struct bsa_page *slab)
+static void count_drained(struct bsa_slab_list *list, unsigned int nr)
 {
-	struct bsa_slab_list *list = &slabs->list[bsa_slab_class(slab)];
-	unsigned long remote, conflicts;
-	unsigned int i, nr = 0;
-
-	for (i = 0; i < nr_words(slab); i++) {
-		struct bsa_bits *bits = &slab->bits[i];
-
-		if (!READ_ONCE(bits->remote))
-			continue;
-		remote = xchg(&bits->remote, 0);
-		conflicts = remote & bits->free;
-		if (unlikely(conflicts))
-			slabs->conflicts += hweight_long(conflicts);
-		nr += hweight_long(remote & ~conflicts);
-		WRITE_ONCE(bits->free, bits->free | remote);
-	}
 	if (nr) {
 		list->drains++;
 		list->drained += nr;
 	}
-	return nr;
+}
+
+/*
+ * Allocate from the first word of the active slab that has a free object,
+ * remotely freed ones included.
+ */
+static bool next_word(struct bsa_slabs *slabs, unsigned int class)
+{
+	struct bsa_active *active = &slabs->active[class];
+	struct bsa_page *slab = active->slab;
+	unsigned int i, nr = 0;
+	bool found = false;
+
+	for (i = 0; !found && i < nr_words(slab); i++) {
+		struct bsa_bits *bits = &slab->bits[i];
+
+		nr += drain_word(slabs, bits);
+		if (!bits->free)
+			continue;
+		active->base += (bits - active->bits) *
+				((long)BITS_PER_LONG << slab->shift);
+		active->bits = bits;
+		found = true;
+	}
+	count_drained(&slabs->list[class], nr);
+	return found;
+}
+
+/**
+ * bsa_slabs_drain_word - take over remote frees in the current word of a class
+ * @slabs: the owner's set
+ * @class: size class
+ *
+ * Needs no lock: no list changes.
+ *
+ * Return: true if bsa_slab_take() will find an object.
+ */
+bool bsa_slabs_drain_word(struct bsa_slabs *slabs, unsigned int class)
+{
+	struct bsa_bits *bits = slabs->active[class].bits;
+
+	count_drained(&slabs->list[class], drain_word(slabs, bits));
+	return bits->free;
 }
 
 /**
@@ -364,7 +387,11 @@ static unsigned int drain_words(struct bsa_slabs *slabs, struct bsa_page *slab)
 struct bsa_page *bsa_slabs_drain(struct bsa_slabs *slabs,
 				 struct bsa_page *slab)
 {
-	drain_words(slabs, slab);
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < nr_words(slab); i++)
+		nr += drain_word(slabs, &slab->bits[i]);
+	count_drained(&slabs->list[bsa_slab_class(slab)], nr);
 	return bsa_slabs_place(slabs, slab);
 }
 
@@ -380,7 +407,7 @@ static void activate(struct bsa_slabs *slabs, struct bsa_page *slab)
 	active->bits = slab->bits;
 	active->base = (unsigned long)bsa_page_address(slabs->pool->buddy,
 						       slab);
-	next_word(active, class);
+	next_word(slabs, class);
 	slabs->list[class].refills++;
 }
 
@@ -409,8 +436,8 @@ struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
  * @slabs: the owner's set
  * @class: size class
  *
- * Looks at the active slab first (other words, then what others have freed),
- * then takes a partial slab, then the empty one.
+ * Looks at the other words of the active slab first, then takes a partial slab,
+ * then the empty one.
  *
  * Return: true if bsa_slab_take() will find an object.
  */
@@ -420,10 +447,8 @@ bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class)
 	struct bsa_slab_list *list = &slabs->list[class];
 
 	if (active->slab) {
-		if (next_word(active, class))
+		if (next_word(slabs, class))
 			return true;
-		if (drain_words(slabs, active->slab))
-			return next_word(active, class);
 		/* It has no free object, so it is not to be released. */
 		bsa_slabs_deactivate(slabs, class);
 	}

@@ -136,6 +136,7 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 				struct bsa_page **release);
 
 /* Its steps, for percpu.c. */
+bool bsa_slabs_drain_word(struct bsa_slabs *slabs, unsigned int class);
 bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class);
 struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs,
 				 struct bsa_page *slab);
@@ -155,6 +156,20 @@ unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
 static inline unsigned int bsa_slab_class(const struct bsa_page *slab)
 {
 	return slab->shift - BSA_MIN_SHIFT;
+}
+
+/**
+ * bsa_slab_has_remote - have others freed objects of the current word?
+ * @slabs: owned by the caller
+ * @class: size class
+ *
+ * If so, they are taken over before the next object is handed out: an object
+ * that was freed twice, here and elsewhere, is found then, not handed out.
+ */
+static __always_inline bool bsa_slab_has_remote(struct bsa_slabs *slabs,
+						unsigned int class)
+{
+	return READ_ONCE(slabs->active[class].bits->remote);
 }
 
 /**
@@ -223,13 +238,13 @@ static __always_inline bool bsa_slab_put(struct bsa_page *slab,
 					 unsigned long index)
 {
 	struct bsa_bits *bits = &slab->bits[index / BITS_PER_LONG];
-	unsigned long bit = BIT(index % BITS_PER_LONG);
 	unsigned long free = bits->free;
 
-	if (unlikely((free | READ_ONCE(bits->remote)) & bit))
+	index %= BITS_PER_LONG;
+	if (unlikely((free | bits->remote) >> index & 1))
 		return false;
 	/* Pairs with bsa_slab_is_unused(): busy is seen before the bit. */
-	smp_store_release(&bits->free, free | bit);
+	smp_store_release(&bits->free, free | 1UL << index);
 	return true;
 }
 

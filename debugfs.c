@@ -80,7 +80,7 @@ static void count_slabs(struct bsa_cpu *c, unsigned int class,
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	sum->active += !!c->slabs.active[class].slab;
+	sum->active += !!list->active;
 	sum->partial += list->nr_partial;
 	sum->full += list->nr_full;
 	sum->empty += list->nr_empty;

@@ -140,48 +140,54 @@ static __always_inline void leave(struct bsa_cpu *c)
 	smp_store_release(&c->busy, NULL);
 }
 
-static void *alloc_slow(struct bsa_heap *heap, unsigned int class, gfp_t gfp,
+static void *alloc_slow(struct bsa_heap *heap, size_t size, gfp_t gfp,
 			unsigned long caller);
 static void free_last(struct bsa_cpu *c, struct bsa_page *slab);
 
 static __always_inline void *alloc_object(struct bsa_heap *heap,
 					  struct bsa_cpu __percpu *cpus,
-					  unsigned int class, gfp_t gfp,
+					  size_t size, gfp_t gfp,
 					  unsigned long caller)
 {
+	struct bsa_active *active;
 	struct bsa_cpu *c;
 	void *obj;
 
 	preempt_disable();
 	c = this_cpu_ptr(cpus);
-	if (likely(!c->busy && !bsa_slab_has_remote(&c->slabs, class))) {
-		enter(c, c);
-		obj = bsa_slab_take(&c->slabs, class);
+	if (unlikely(c->busy))
+		goto slow;
+	enter(c, c);
+	active = &c->slabs.active[bsa_size_class(size)];
+	if (unlikely(!bsa_slab_ready(active))) {
 		leave(c);
-		if (likely(obj)) {
-			preempt_enable();
-			return obj;
-		}
+		goto slow;
 	}
+	obj = bsa_slab_take(active);
+	leave(c);
 	preempt_enable();
-	return alloc_slow(heap, class, gfp, caller);
+	return obj;
+slow:
+	preempt_enable();
+	return alloc_slow(heap, size, gfp, caller);
 }
 
 /* Free an object of this CPU's own; false if it is not, or something is odd. */
 static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
-	unsigned long index;
+	unsigned long class, index;
 
 	if (unlikely(slab->owner != c->slabs.owner || c->busy))
 		return false;
 	enter(c, slab);
+	class = bsa_slab_class(slab);
 	index = bsa_slab_index(slab, ptr);
 	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index))) {
 		leave(c);
 		return false;
 	}
-	c->slabs.frees[bsa_slab_class(slab)]++;
+	c->slabs.frees[class]++;
 	if (unlikely(!--slab->ttl))
 		free_last(c, slab);
 	else
@@ -333,23 +339,27 @@ static void adopt_shared(struct bsa_cpu *c, unsigned int class)
 static void *alloc_owner(struct bsa_cpu *c, unsigned int class)
 {
 	unsigned long flags;
-	void *obj;
+	bool ready;
+	void *obj = NULL;
 
 	if (c != &c->heap->shared && bsa_slabs_drain_word(&c->slabs, class))
-		return bsa_slab_take(&c->slabs, class);
+		return bsa_slab_take(&c->slabs.active[class]);
 
 	local_irq_save(flags);
 	raw_spin_lock(&c->lock);
-	if (!bsa_slabs_refill(&c->slabs, class) &&
-	    !(drain_queued(c, DRAIN_BATCH) &&
-	      bsa_slabs_refill(&c->slabs, class))) {
+	ready = bsa_slabs_refill(&c->slabs, class);
+	if (!ready && drain_queued(c, DRAIN_BATCH))
+		ready = bsa_slabs_refill(&c->slabs, class);
+	if (!ready) {
 		raw_spin_unlock(&c->lock);
 		adopt_shared(c, class);
 		raw_spin_lock(&c->lock);
-		if (!bsa_slabs_refill(&c->slabs, class) && new_slab(c, class))
-			bsa_slabs_refill(&c->slabs, class);
+		ready = bsa_slabs_refill(&c->slabs, class);
 	}
-	obj = bsa_slab_take(&c->slabs, class);
+	if (!ready && new_slab(c, class))
+		ready = bsa_slabs_refill(&c->slabs, class);
+	if (ready)
+		obj = bsa_slab_take(&c->slabs.active[class]);
 	raw_spin_unlock(&c->lock);
 	local_irq_restore(flags);
 	return obj;
@@ -581,9 +591,10 @@ static bool bad_request(struct bsa_heap *heap, size_t align, gfp_t gfp,
 	return true;
 }
 
-static noinline void *alloc_slow(struct bsa_heap *heap, unsigned int class,
-				 gfp_t gfp, unsigned long caller)
+static noinline void *alloc_slow(struct bsa_heap *heap, size_t size, gfp_t gfp,
+				 unsigned long caller)
 {
+	unsigned int class = bsa_size_class(size);
 	enum reclaim_step step;
 	void *obj;
 
@@ -648,7 +659,6 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
 				size_t align, gfp_t gfp, unsigned long caller)
 {
-	unsigned int class;
 	void *obj;
 
 	if (bad_request(heap, align, gfp, caller))
@@ -663,10 +673,10 @@ static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
 		return bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
 					      gfp, caller);
 	}
-	class = bsa_size_class(max(size, align));
-	obj = alloc_object(heap, heap->cpu, class, gfp, caller);
+	size = max(size, align);
+	obj = alloc_object(heap, heap->cpu, size, gfp, caller);
 	if (obj && want_init_on_alloc(gfp))
-		memset(obj, 0, bsa_class_size(class));
+		memset(obj, 0, bsa_class_size(bsa_size_class(size)));
 	return obj;
 }
 
@@ -677,7 +687,7 @@ static __always_inline void *alloc_common(struct bsa_heap *heap,
 	if (unlikely(size - 1 >= BSA_MAX_OBJECT || gfp & GFP_SLOW ||
 		     static_branch_unlikely(&init_on_alloc)))
 		return alloc_any(heap, size, 1, gfp, _RET_IP_);
-	return alloc_object(heap, cpus, bsa_size_class(size), gfp, _RET_IP_);
+	return alloc_object(heap, cpus, size, gfp, _RET_IP_);
 }
 
 /*
@@ -1031,6 +1041,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_free);
 static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int class,
 			      size_t nr, void **ptrs)
 {
+	struct bsa_active *active;
 	struct bsa_cpu *c;
 	size_t i = 0;
 
@@ -1038,14 +1049,10 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int class,
 	c = this_cpu_ptr(heap->cpu);
 	if (likely(!READ_ONCE(c->busy))) {
 		enter(c, c);
+		active = &c->slabs.active[class];
 		/* At most a word: preemption is off. */
-		for (; i < nr; i++) {
-			void *obj = bsa_slab_take(&c->slabs, class);
-
-			if (!obj)
-				break;
-			ptrs[i] = obj;
-		}
+		for (; i < nr && bsa_slab_ready(active); i++)
+			ptrs[i] = bsa_slab_take(active);
 		leave(c);
 	}
 	preempt_enable();

@@ -222,6 +222,7 @@ void bsa_slabs_init(struct bsa_slabs *slabs, u32 owner,
 	slabs->pool = pool;
 	for (class = 0; class < BSA_NR_CLASSES; class++) {
 		slabs->active[class].bits = &no_bits;
+		slabs->active[class].size = bsa_class_size(class);
 		INIT_LIST_HEAD(&slabs->list[class].partial);
 		INIT_LIST_HEAD(&slabs->list[class].full);
 		INIT_LIST_HEAD(&slabs->list[class].empty);
@@ -341,7 +342,7 @@ static void count_drained(struct bsa_slab_list *list, unsigned int nr)
 static bool next_word(struct bsa_slabs *slabs, unsigned int class)
 {
 	struct bsa_active *active = &slabs->active[class];
-	struct bsa_page *slab = active->slab;
+	struct bsa_page *slab = slabs->list[class].active;
 	unsigned int i, nr = 0;
 	bool found = false;
 
@@ -352,7 +353,7 @@ static bool next_word(struct bsa_slabs *slabs, unsigned int class)
 		if (!bits->free)
 			continue;
 		active->base += (bits - active->bits) *
-				((long)BITS_PER_LONG << slab->shift);
+				(long)(BITS_PER_LONG * active->size);
 		active->bits = bits;
 		found = true;
 	}
@@ -403,7 +404,7 @@ static void activate(struct bsa_slabs *slabs, struct bsa_page *slab)
 	unlist_slab(slabs, slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
 	slab->ttl = U16_MAX;
-	active->slab = slab;
+	slabs->list[class].active = slab;
 	active->bits = slab->bits;
 	active->base = (unsigned long)bsa_page_address(slabs->pool->buddy,
 						       slab);
@@ -421,13 +422,12 @@ static void activate(struct bsa_slabs *slabs, struct bsa_page *slab)
 struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
 				      unsigned int class)
 {
-	struct bsa_active *active = &slabs->active[class];
-	struct bsa_page *slab = active->slab;
+	struct bsa_page *slab = slabs->list[class].active;
 
 	if (!slab)
 		return NULL;
-	active->slab = NULL;
-	active->bits = &no_bits;
+	slabs->list[class].active = NULL;
+	slabs->active[class].bits = &no_bits;
 	return insert_slab(slabs, slab);
 }
 
@@ -443,10 +443,9 @@ struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
  */
 bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class)
 {
-	struct bsa_active *active = &slabs->active[class];
 	struct bsa_slab_list *list = &slabs->list[class];
 
-	if (active->slab) {
+	if (list->active) {
 		if (next_word(slabs, class))
 			return true;
 		/* It has no free object, so it is not to be released. */
@@ -458,7 +457,7 @@ bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class)
 	else if (!list_empty(&list->empty))
 		activate(slabs, list_first_entry(&list->empty,
 						 struct bsa_page, list));
-	return active->slab;
+	return list->active;
 }
 
 /**
@@ -528,15 +527,13 @@ void *bsa_slabs_alloc(struct bsa_slabs *slabs, size_t size,
 		      struct bsa_slab_need *need)
 {
 	unsigned int class = bsa_size_class(size);
-	void *obj = bsa_slab_take(slabs, class);
+	struct bsa_active *active = &slabs->active[class];
 
-	if (!obj && bsa_slabs_refill(slabs, class))
-		obj = bsa_slab_take(slabs, class);
-	if (!obj) {
-		need->class = class;
-		need->pages = 1U << bsa_slab_order(class);
-	}
-	return obj;
+	if (bsa_slab_ready(active) || bsa_slabs_refill(slabs, class))
+		return bsa_slab_take(active);
+	need->class = class;
+	need->pages = 1U << bsa_slab_order(class);
+	return NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_alloc);
 

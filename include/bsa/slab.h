@@ -6,7 +6,7 @@
 #include <linux/bitops.h>
 
 /* Objects of class k have 8 << k bytes. */
-#define BSA_MIN_SHIFT		3
+#define BSA_MIN_SHIFT		3UL
 
 /* No slab has more objects than this. */
 #define BSA_MAX_OBJECTS		512
@@ -53,21 +53,23 @@ struct bsa_bitmap_pool {
 };
 
 /**
- * struct bsa_active - the slab of one class that is being allocated from
- * @bits: the word of its bitmap that is used next
+ * struct bsa_active - what the fast path knows of the active slab of a class
+ * @bits: the word of its bitmap that is used next; one without a free object
+ *	if there is no active slab
  * @base: address of the object of that word's bit 0
- * @slab: the slab; NULL if there is none, then @bits has no free object
+ * @size: object size in bytes
  * @allocs: objects of the class that were handed out
  */
 struct bsa_active {
 	struct bsa_bits *bits;
 	unsigned long base;
-	struct bsa_page *slab;
+	unsigned long size;
 	unsigned long allocs;
 };
 
 /**
  * struct bsa_slab_list - the slabs of one class and one owner
+ * @active: the one that is being allocated from, or NULL
  * @partial: slabs with live and with free objects
  * @full: slabs without a free object that the owner knows of
  * @empty: the slab without a live object that is kept, if there is one
@@ -79,6 +81,7 @@ struct bsa_active {
  * @refills: slabs that became active
  */
 struct bsa_slab_list {
+	struct bsa_page *active;
 	struct list_head partial;
 	struct list_head full;
 	struct list_head empty;
@@ -153,45 +156,37 @@ bool bsa_slab_is_unused(const struct bsa_page *slab);
 unsigned int bsa_slab_capacity(const struct bsa_page *slab);
 unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
 
-static inline unsigned int bsa_slab_class(const struct bsa_page *slab)
+static inline unsigned long bsa_slab_class(const struct bsa_page *slab)
 {
 	return slab->shift - BSA_MIN_SHIFT;
 }
 
 /**
- * bsa_slab_has_remote - have others freed objects of the current word?
- * @slabs: owned by the caller
- * @class: size class
+ * bsa_slab_ready - can an object be taken from the current word of a class?
+ * @active: the class
  *
- * If so, they are taken over before the next object is handed out: an object
- * that was freed twice, here and elsewhere, is found then, not handed out.
+ * It cannot if it has no free object, or if others have freed some of its
+ * objects: they are taken over first. So an object that was freed twice, here
+ * and elsewhere, is found before it is handed out.
  */
-static __always_inline bool bsa_slab_has_remote(struct bsa_slabs *slabs,
-						unsigned int class)
+static __always_inline bool bsa_slab_ready(const struct bsa_active *active)
 {
-	return READ_ONCE(slabs->active[class].bits->remote);
+	return active->bits->free && !READ_ONCE(active->bits->remote);
 }
 
 /**
  * bsa_slab_take - take a free object from the current word of a class
- * @slabs: owned by the caller
- * @class: size class
+ * @active: the class; its current word has a free object
  *
- * Return: the object, or NULL if the word has no free object.
+ * Return: the object.
  */
-static __always_inline void *bsa_slab_take(struct bsa_slabs *slabs,
-					   unsigned int class)
+static __always_inline void *bsa_slab_take(struct bsa_active *active)
 {
-	struct bsa_active *active = &slabs->active[class];
 	unsigned long free = active->bits->free;
-	unsigned long bit;
 
-	if (unlikely(!free))
-		return NULL;
-	bit = __ffs(free);
 	WRITE_ONCE(active->bits->free, free & (free - 1));
 	active->allocs++;
-	return (void *)(active->base + (bit << (class + BSA_MIN_SHIFT)));
+	return (void *)(active->base + __ffs(free) * active->size);
 }
 
 /**
@@ -240,11 +235,10 @@ static __always_inline bool bsa_slab_put(struct bsa_page *slab,
 	struct bsa_bits *bits = &slab->bits[index / BITS_PER_LONG];
 	unsigned long free = bits->free;
 
-	index %= BITS_PER_LONG;
-	if (unlikely((free | bits->remote) >> index & 1))
+	if (unlikely((free | bits->remote) >> (index % BITS_PER_LONG) & 1))
 		return false;
 	/* Pairs with bsa_slab_is_unused(): busy is seen before the bit. */
-	smp_store_release(&bits->free, free | 1UL << index);
+	smp_store_release(&bits->free, free | BIT(index % BITS_PER_LONG));
 	return true;
 }
 

@@ -28,6 +28,7 @@
 #include <bsa/buddy.h>
 #include <bsa/compat.h>
 #include <linux/io.h>
+#include <linux/rcupdate.h>
 #include <linux/sizes.h>
 
 static unsigned long index_of(const struct bsa_section *section,
@@ -462,22 +463,23 @@ int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 {
 	unsigned long first = PAGE_ALIGN((unsigned long)start);
 	unsigned long end = ((unsigned long)start + size) & PAGE_MASK;
-	unsigned long border = 0;
+	phys_addr_t phys;
 	int err;
 
-	if (!start || (unsigned long)start + size < size || first < PAGE_OFFSET ||
-	    end <= first)
+	if (!start || (unsigned long)start + size < size || end <= first)
 		return -EINVAL;
-	if (virt_to_phys((void *)first) < SZ_4G)
-		border = first + (SZ_4G - virt_to_phys((void *)first));
 
 	mutex_lock(&bsa_pagemap_mutex);
 	/* Not a byte may be written before it is known that nobody owns it. */
 	err = bsa_pagemap_check(first, end - first);
-	if (!err && (!border || end <= border))
+	if (err)
+		goto unlock;
+	phys = virt_to_phys((void *)first);
+	if (phys < SZ_4G && phys + (end - first) > SZ_4G)
+		err = add_both_sides(buddy, first, first + (SZ_4G - phys), end);
+	else
 		err = add_section(buddy, first, PFN_DOWN(end - first));
-	else if (!err)
-		err = add_both_sides(buddy, first, border, end);
+unlock:
 	mutex_unlock(&bsa_pagemap_mutex);
 	return err;
 }
@@ -509,6 +511,8 @@ void bsa_buddy_destroy(struct bsa_buddy *buddy)
 		buddy->nr_sections--;
 		bsa_pagemap_remove(&buddy->section[buddy->nr_sections]->range);
 	}
+	/* Regions change hands only when nobody reads their metadata. */
+	synchronize_rcu();
 	mutex_unlock(&bsa_pagemap_mutex);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_destroy);

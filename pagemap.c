@@ -9,8 +9,8 @@
  *
  * Readers hold nothing but preemption (or a live object of the section).
  * Writers hold bsa_pagemap_mutex. A leaf is complete before the upper level
- * points to it; a range that is removed is unreachable before
- * bsa_pagemap_remove() returns, since it waits for every reader.
+ * points to it; the memory of a range that was removed is not used for anything
+ * else before every reader has gone.
  *
  * Two ranges may meet inside one 2 MiB. Each brings a leaf of its own for the
  * place where they meet, and one of the two is in use. When its range goes, the
@@ -20,7 +20,6 @@
 #include <bsa/compat.h>
 #include <bsa/pagemap.h>
 #include <linux/mutex.h>
-#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/stop_machine.h>
 
@@ -201,8 +200,8 @@ static void drop_leaf(struct bsa_range *range, unsigned long granule)
  * bsa_pagemap_remove - forget the pages of a range
  * @range: as given to bsa_pagemap_add()
  *
- * When it returns, nobody reads the range's descriptors or leaves any more
- * through the map.
+ * Whoever has looked something up before may still read the range's descriptors
+ * and leaves; the caller waits for them with synchronize_rcu().
  *
  * Context: process, may sleep; holds bsa_pagemap_mutex.
  */
@@ -218,7 +217,6 @@ void bsa_pagemap_remove(struct bsa_range *range)
 	for (granule = first_granule(range); granule <= last_granule(range);
 	     granule++)
 		drop_leaf(range, granule);
-	synchronize_rcu();
 }
 
 /**

@@ -178,21 +178,25 @@ static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
 	struct bsa_page *slab = bsa_page_of(ptr);
 	unsigned long class, index;
 
-	if (unlikely(slab->owner != c->slabs.owner || c->busy))
+	if (unlikely(c->busy))
 		return false;
+	/* Only now the owner: until here an interrupt may give the slab away. */
 	enter(c, slab);
+	if (unlikely(slab->owner != c->slabs.owner))
+		goto odd;
 	class = bsa_slab_class(slab);
 	index = bsa_slab_index(slab, ptr);
-	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index))) {
-		leave(c);
-		return false;
-	}
+	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index)))
+		goto odd;
 	c->slabs.frees[class]++;
 	if (unlikely(!--slab->ttl))
 		free_last(c, slab);
 	else
 		leave(c);
 	return true;
+odd:
+	leave(c);
+	return false;
 }
 
 /*

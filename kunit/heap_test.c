@@ -1,0 +1,1941 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of heaps: the public interface, and percpu.c below it
+ *
+ * A test runs on CPU 0 until it says otherwise. Its heap is its own, so every
+ * count of the heap can be foretold.
+ */
+#include "test_util.h"
+
+#include <linux/cpu.h>
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/preempt.h>
+#include <linux/sizes.h>
+#include <linux/smp.h>
+#include <linux/sort.h>
+
+/* A heap in one region of memory that the kernel gave. */
+static struct bsa_heap *region_heap(struct kunit *test, size_t size,
+				    struct bsa_section_info *section)
+{
+	void *start = bsa_test_memory(test, size, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, size);
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_nr_sections(heap), 1);
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, section), 0);
+	return heap;
+}
+
+/* Give a heap another region. */
+static void add_region(struct kunit *test, struct bsa_heap *heap, size_t size,
+		       struct bsa_section_info *section)
+{
+	void *start = bsa_test_memory(test, size, GFP_KERNEL);
+	unsigned int before = bsa_heap_nr_sections(heap);
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, size), 0);
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, before, section), 0);
+}
+
+/* Allocate what must be there. */
+static void *get(struct kunit *test, struct bsa_heap *heap, size_t size,
+		 size_t align)
+{
+	void *ptr = bsa_heap_alloc(heap, size, align, BSA_TEST_GFP);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	return ptr;
+}
+
+static void *get_pages(struct kunit *test, struct bsa_heap *heap,
+		       unsigned long nr)
+{
+	void *ptr = bsa_heap_alloc_pages(heap, nr, PAGE_SIZE, BSA_TEST_GFP);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	return ptr;
+}
+
+static void get_many(struct kunit *test, struct bsa_heap *heap, size_t size,
+		     size_t nr, void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		ptrs[i] = get(test, heap, size, 1);
+}
+
+static unsigned int owner_of(const void *obj)
+{
+	return bsa_owner_cpu(bsa_page_of(obj)->owner)->cpu;
+}
+
+static bool is_queued(const struct bsa_page *slab)
+{
+	return READ_ONCE(slab->node.next) != BSA_NOT_QUEUED;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	unsigned long x = *(const unsigned long *)a;
+	unsigned long y = *(const unsigned long *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Ported: the behaviour that the module was started from. */
+
+static void global_page_alloc(struct kunit *test)
+{
+	size_t size = SZ_2M;
+	void *start = bsa_test_memory(test, size, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, size);
+	struct bsa_section_info section;
+	void *addr;
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, &section), 0);
+	addr = get_pages(test, heap, 4);
+	KUNIT_EXPECT_GT(test, section.start, (unsigned long)start);
+	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&section, addr));
+	KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(addr, PAGE_SIZE));
+	bsa_heap_free_pages(heap, addr, 4);
+}
+
+static void global_small_alloc(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, SZ_16M);
+	void *ptr = get(test, heap, 64, 8);
+
+	KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr, 8));
+	bsa_heap_free(heap, ptr);
+}
+
+static void global_large_alloc(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, SZ_16M);
+	void *ptr = get(test, heap, 8192, PAGE_SIZE);
+
+	KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr, PAGE_SIZE));
+	bsa_heap_free(heap, ptr);
+}
+
+static void global_mixed_alloc(struct kunit *test)
+{
+	static const struct {
+		size_t size, align;
+	} requests[] = {
+		{ 8, 8 },
+		{ 64, 8 },
+		{ 1024, 8 },
+		{ 4096, PAGE_SIZE },
+		{ 8192, PAGE_SIZE },
+	};
+	struct bsa_heap *heap = bsa_test_heap(test, SZ_16M);
+	void *ptrs[ARRAY_SIZE(requests)];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(requests); i++) {
+		ptrs[i] = get(test, heap, requests[i].size, requests[i].align);
+		memset(ptrs[i], i, requests[i].size);
+	}
+	for (i = 0; i < ARRAY_SIZE(requests); i++) {
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptrs[i], i,
+							   requests[i].size));
+		bsa_heap_free(heap, ptrs[i]);
+	}
+}
+
+static void global_cross_cpu_free(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	void *ptrs[10], *ptr;
+
+	bsa_test_set_cpu(test, 0);
+	get_many(test, heap, 64, 10, ptrs);
+	bsa_test_set_cpu(test, 1);
+	bsa_test_give_back(heap, 10, ptrs);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).remote_frees, 10);
+
+	bsa_test_set_cpu(test, 0);
+	ptr = get(test, heap, 64, 8);
+	bsa_heap_free(heap, ptr);
+}
+
+static void global_cross_cpu_free_drains_remote_queue(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_page *slab;
+	void *ptr;
+
+	bsa_test_set_cpu(test, 0);
+	ptr = get(test, heap, 64, 8);
+	slab = bsa_page_of(ptr);
+	KUNIT_EXPECT_EQ(test, owner_of(ptr), 0);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(slab), 0);
+
+	bsa_test_set_cpu(test, 1);
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(slab), 1);
+	KUNIT_EXPECT_TRUE(test, is_queued(slab));
+
+	bsa_test_set_cpu(test, 0);
+	ptr = get(test, heap, 64, 8);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(slab), 0);
+	bsa_heap_free(heap, ptr);
+}
+
+static void
+global_cross_cpu_free_multiple_rounds_same_slab(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	unsigned int i, round, nr;
+	struct bsa_page *slab;
+	void *ptrs[64];
+
+	bsa_test_set_cpu(test, 0);
+	ptrs[0] = get(test, heap, 64, 8);
+	slab = bsa_page_of(ptrs[0]);
+	nr = bsa_slab_capacity(slab);
+	KUNIT_ASSERT_EQ(test, nr, ARRAY_SIZE(ptrs));
+	get_many(test, heap, 64, nr - 1, ptrs + 1);
+
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < nr; i++)
+			KUNIT_EXPECT_PTR_EQ(test, bsa_page_of(ptrs[i]), slab);
+
+		bsa_test_set_cpu(test, 1);
+		bsa_test_give_back(heap, nr, ptrs);
+		KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(slab), nr);
+		KUNIT_EXPECT_TRUE(test, is_queued(slab));
+
+		bsa_test_set_cpu(test, 0);
+		get_many(test, heap, 64, nr, ptrs);
+		KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(slab), 0);
+	}
+	bsa_test_give_back(heap, nr, ptrs);
+}
+
+static void global_small_object_churn_then_large_alloc(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	void **ptrs = bsa_test_array(test, SZ_2M / 2048 + 1);
+	unsigned long baseline;
+	size_t nr;
+	void *ptr;
+
+	bsa_heap_free(heap, get(test, heap, 2048, 8));
+	baseline = bsa_test_count_free_pages(test, heap);
+	nr = bsa_test_take_objects(heap, 2048, ptrs);
+	KUNIT_ASSERT_GT(test, nr, 0);
+	bsa_test_give_back(heap, nr, ptrs);
+
+	ptr = get(test, heap, 16 * PAGE_SIZE, PAGE_SIZE);
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, bsa_test_count_free_pages(test, heap), baseline);
+}
+
+static void
+global_cross_cpu_free_all_objects_recovers_backend_pages(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	unsigned long baseline;
+	unsigned int nr = 64;
+	void *ptrs[64];
+
+	bsa_test_set_cpu(test, 0);
+	bsa_heap_free(heap, get(test, heap, 64, 8));
+	baseline = bsa_test_count_free_pages(test, heap);
+	get_many(test, heap, 64, nr, ptrs);
+	KUNIT_ASSERT_EQ(test, bsa_slab_capacity(bsa_page_of(ptrs[0])), nr);
+
+	bsa_test_set_cpu(test, 1);
+	bsa_test_give_back(heap, nr, ptrs);
+	bsa_test_set_cpu(test, 0);
+	get_many(test, heap, 64, nr, ptrs);
+	bsa_test_give_back(heap, nr, ptrs);
+	KUNIT_EXPECT_EQ(test, bsa_test_count_free_pages(test, heap), baseline);
+}
+
+static void global_lowmem_fragmentation_recovery(struct kunit *test)
+{
+	void *start = bsa_test_low_memory(test, SZ_2M);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, SZ_2M);
+	void **addrs = bsa_test_array(test, 513);
+	size_t i, nr = 0;
+	void *addr;
+
+	while ((addr = bsa_heap_alloc_pages_lowmem(heap, 1, PAGE_SIZE,
+						   BSA_TEST_GFP)))
+		addrs[nr++] = addr;
+	KUNIT_ASSERT_EQ(test, nr, bsa_heap_nr_pages(heap));
+	KUNIT_ASSERT_GT(test, nr, 8);
+
+	/* Every other page by address: no two free pages are neighbours. */
+	sort(addrs, nr, sizeof(addrs[0]), compare_addresses, NULL);
+	for (i = 0; i < nr; i += 2)
+		bsa_heap_free_pages(heap, addrs[i], 1);
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages_lowmem(heap, 2,
+							    2 * PAGE_SIZE,
+							    BSA_TEST_GFP));
+	for (i = 1; i < nr; i += 2)
+		bsa_heap_free_pages(heap, addrs[i], 1);
+
+	addr = bsa_heap_alloc_pages_lowmem(heap, 2, 2 * PAGE_SIZE,
+					   BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(addr, 2 * PAGE_SIZE));
+	bsa_heap_free_pages(heap, addr, 2);
+}
+
+static void global_lowmem_pages(struct kunit *test)
+{
+	void *start = bsa_test_low_memory(test, SZ_2M);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, SZ_2M);
+	struct bsa_section_info section;
+	void *addr;
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, &section), 0);
+	addr = bsa_heap_alloc_pages_lowmem(heap, 1, PAGE_SIZE, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	KUNIT_EXPECT_GE(test, (unsigned long)addr, section.start);
+	KUNIT_EXPECT_LT(test, virt_to_phys(addr), SZ_4G);
+	bsa_heap_free_pages(heap, addr, 1);
+}
+
+static void global_unaligned_region_start(struct kunit *test)
+{
+	size_t size = SZ_2M;
+	void *start = bsa_test_memory(test, size + PAGE_SIZE, GFP_KERNEL) + 1;
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, size);
+	struct bsa_section_info section;
+	void *addr;
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, &section), 0);
+	KUNIT_EXPECT_EQ(test, section.start % PAGE_SIZE, 0);
+	KUNIT_EXPECT_GE(test, section.start, (unsigned long)start);
+	KUNIT_EXPECT_LE(test, section.start + section.size,
+			(unsigned long)start + size);
+	addr = get_pages(test, heap, 1);
+	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&section, addr));
+	bsa_heap_free_pages(heap, addr, 1);
+}
+
+static void global_rejects_region_without_one_managed_page(struct kunit *test)
+{
+	void *start = bsa_test_memory(test, PAGE_SIZE, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap(test, 0);
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, start, PAGE_SIZE - 1),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 0);
+}
+
+static void global_add_region_after_init_expands_capacity(struct kunit *test)
+{
+	struct bsa_section_info first, second;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	unsigned long before, after;
+
+	before = bsa_test_count_free_pages(test, heap);
+	add_region(test, heap, SZ_512K, &second);
+	after = bsa_test_count_free_pages(test, heap);
+	KUNIT_EXPECT_GT(test, after, before);
+	KUNIT_EXPECT_EQ(test, before, first.total_pages);
+	KUNIT_EXPECT_EQ(test, after, first.total_pages + second.total_pages);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 2);
+}
+
+static void global_add_region_supports_discontiguous_regions(struct kunit *test)
+{
+	struct bsa_section_info first, second;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	void **pages = bsa_test_array(test, SZ_256K / PAGE_SIZE);
+	size_t nr = bsa_test_take_pages(heap, pages);
+	void *addr;
+
+	add_region(test, heap, SZ_512K, &second);
+	addr = get_pages(test, heap, 1);
+	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&second, addr));
+	bsa_heap_free_pages(heap, addr, 1);
+	bsa_test_give_back(heap, nr, pages);
+}
+
+static void global_large_alloc_can_come_from_added_region(struct kunit *test)
+{
+	struct bsa_section_info first, second;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	void **pages = bsa_test_array(test, SZ_256K / PAGE_SIZE);
+	size_t nr = bsa_test_take_pages(heap, pages);
+	void *ptr;
+
+	add_region(test, heap, SZ_1M, &second);
+	ptr = get(test, heap, 8 * PAGE_SIZE, PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&second, ptr));
+	bsa_heap_free(heap, ptr);
+	bsa_test_give_back(heap, nr, pages);
+}
+
+static void
+global_managed_section_queries_report_all_sections(struct kunit *test)
+{
+	struct bsa_section_info first, second;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+
+	add_region(test, heap, SZ_512K, &second);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 2);
+	KUNIT_EXPECT_GT(test, first.size, 0);
+	KUNIT_EXPECT_GT(test, second.size, first.size);
+	KUNIT_EXPECT_EQ(test, bsa_heap_section(heap, 2, &first), -EINVAL);
+}
+
+static void global_add_region_overlap_rejected(struct kunit *test)
+{
+	void *start = bsa_test_memory(test, SZ_256K, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, SZ_256K);
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, start + 1, SZ_256K - 1),
+			-EEXIST);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 1);
+}
+
+static void global_managed_bytes_matches_all_sections(struct kunit *test)
+{
+	struct bsa_section_info first, second;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+
+	add_region(test, heap, SZ_512K, &second);
+	KUNIT_EXPECT_EQ(test, bsa_heap_managed_bytes(heap),
+			first.size + second.size);
+}
+
+static void global_allocated_bytes_changes_with_large_alloc(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	void *ptr;
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+	ptr = get(test, heap, 3 * PAGE_SIZE, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 4 * PAGE_SIZE);
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+}
+
+static void global_allocated_bytes_reflects_slab_pages(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	void *ptr;
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+	ptr = get(test, heap, 64, 8);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), PAGE_SIZE);
+	bsa_heap_free(heap, ptr);
+}
+
+static void
+global_allocated_bytes_not_zero_until_cached_empty_slab_released(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	size_t after_refill;
+	void *ptr;
+
+	ptr = get(test, heap, 64, 8);
+	after_refill = bsa_heap_allocated_bytes(heap);
+	KUNIT_EXPECT_GE(test, after_refill, PAGE_SIZE);
+	bsa_heap_free(heap, ptr);
+
+	/* One empty slab stays, and goes when its page is wanted. */
+	KUNIT_EXPECT_LE(test, bsa_heap_allocated_bytes(heap), after_refill);
+	KUNIT_EXPECT_GE(test, bsa_heap_allocated_bytes(heap), PAGE_SIZE);
+	bsa_test_count_free_pages(test, heap);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+}
+
+/* Sizes and alignments. */
+
+/* What an allocation of some bytes really takes. */
+static size_t real_size(size_t size)
+{
+	if (size <= BSA_MAX_OBJECT)
+		return max_t(size_t, 8, roundup_pow_of_two(size));
+	return max_t(size_t, PAGE_SIZE, roundup_pow_of_two(size));
+}
+
+static void heap_size_zero_gives_zero_size_ptr(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_stats stats;
+	void *ptrs[] = { ZERO_SIZE_PTR, NULL };
+
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_alloc(heap, 0, 1, GFP_KERNEL),
+			    ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_alloc(heap, 0, PAGE_SIZE,
+						 GFP_KERNEL | __GFP_ZERO),
+			    ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_calloc(heap, 0, 8, GFP_KERNEL),
+			    ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_calloc(heap, SIZE_MAX, 0,
+						  GFP_KERNEL), ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_realloc(heap, NULL, 0, GFP_KERNEL),
+			    ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_alloc(0, GFP_KERNEL), ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_zalloc(0, GFP_KERNEL), ZERO_SIZE_PTR);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_calloc(0, 0, GFP_KERNEL), ZERO_SIZE_PTR);
+
+	/* It takes nothing and gives nothing back. */
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ZERO_SIZE_PTR), 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, NULL), 0);
+	bsa_heap_free(heap, ZERO_SIZE_PTR);
+	bsa_heap_free(heap, NULL);
+	bsa_free(ZERO_SIZE_PTR);
+	bsa_free(NULL);
+	bsa_heap_free_bulk(heap, ARRAY_SIZE(ptrs), ptrs);
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.allocs, 0);
+	KUNIT_EXPECT_EQ(test, stats.frees, 0);
+	KUNIT_EXPECT_EQ(test, stats.refused_frees, 0);
+	KUNIT_EXPECT_EQ(test, stats.allocated_bytes, 0);
+}
+
+static void heap_serves_every_size_at_its_edges(struct kunit *test)
+{
+	static const int around[] = { -1, 0, 1 };
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_4M, &section);
+	void **ptrs = bsa_test_array(test, 64);
+	size_t size, edge, sizes[64];
+	unsigned int i, nr = 0;
+
+	/* 1, and each power of two from 8 to 128 KiB, one less and one more. */
+	sizes[nr++] = 1;
+	for (edge = 8; edge <= SZ_128K; edge *= 2)
+		for (i = 0; i < ARRAY_SIZE(around); i++)
+			sizes[nr++] = edge + around[i];
+
+	/* All live at once, each byte that they really have written. */
+	for (i = 0; i < nr; i++) {
+		ptrs[i] = get(test, heap, sizes[i], 1);
+		size = bsa_heap_size(heap, ptrs[i]);
+		KUNIT_EXPECT_EQ(test, size, real_size(sizes[i]));
+		memset(ptrs[i], i, size);
+	}
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_TRUE(test,
+				  bsa_test_all_bytes(ptrs[i], i,
+						     real_size(sizes[i])));
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 1 + 3 * 9 - 1);
+	bsa_test_give_back(heap, nr, ptrs);
+}
+
+static void heap_largest_object_and_smallest_block(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *object, *block;
+
+	/* 2048 bytes come from a slab, one more byte takes a page. */
+	object = get(test, heap, 2048, 1);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 1);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 0);
+	block = get(test, heap, 2049, 1);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 1);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, object), 2048);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, block), PAGE_SIZE);
+	bsa_heap_free(heap, object);
+	bsa_heap_free(heap, block);
+}
+
+static void heap_power_of_two_sizes_are_aligned_to_themselves(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_4M, &section);
+	void *ptr, *odd;
+	size_t size;
+
+	/* With a page and an object before each, nothing is by accident. */
+	for (size = 1; size <= SZ_1M; size *= 2) {
+		odd = get(test, heap, size > 2048 ? 4096 : size, 1);
+		ptr = get(test, heap, size, 1);
+		KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr, size));
+		KUNIT_EXPECT_EQ(test, virt_to_phys(ptr) & (size - 1), 0);
+		bsa_heap_free(heap, ptr);
+		bsa_heap_free(heap, odd);
+	}
+}
+
+static void heap_serves_every_alignment(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 24, 100, 2048, 2049, 5000, 65536 };
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 9);
+	size_t align;
+	void *ptr;
+	int i;
+
+	/* Up to the alignment of the section, which is 2 MiB. */
+	for (align = 1; align <= SZ_2M; align *= 2) {
+		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+			ptr = get(test, heap, sizes[i], align);
+			KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr,
+								    align));
+			KUNIT_EXPECT_GE(test, bsa_heap_size(heap, ptr),
+					sizes[i]);
+			memset(ptr, 0xff, sizes[i]);
+			bsa_heap_free(heap, ptr);
+		}
+	}
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 1, SZ_4M, BSA_TEST_GFP));
+}
+
+static void heap_alignment_beyond_the_size_takes_a_larger_class(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *ptr;
+
+	ptr = get(test, heap, 8, 512);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), 512);
+	bsa_heap_free(heap, ptr);
+	/* More than any object has takes pages, and not more than needed. */
+	ptr = get(test, heap, 8, 8 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 1);
+	bsa_heap_free(heap, ptr);
+}
+
+static void heap_refuses_senseless_requests(struct kunit *test)
+{
+	static const size_t aligns[] = {
+		0, 3, 24, 4097, 12288, SIZE_MAX, (1UL << 63) + 1, 1UL << 63,
+		1UL << 50,
+	};
+	static const size_t sizes[] = {
+		SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - PAGE_SIZE,
+		(SIZE_MAX >> 1) + 1, SIZE_MAX >> 1, 1UL << 45,
+		(1UL << 32) * PAGE_SIZE + 1,
+	};
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_stats stats;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(aligns); i++) {
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64, aligns[i],
+						       BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, aligns[i],
+						       BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, 1, aligns[i],
+							     BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test, bsa_alloc_aligned(64, aligns[i],
+							  BSA_TEST_GFP));
+	}
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, sizes[i], 1,
+						       BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, sizes[i], 1,
+							     BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test, bsa_alloc(sizes[i], BSA_TEST_GFP));
+	}
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, 0, PAGE_SIZE,
+						     BSA_TEST_GFP));
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.allocs, 0);
+	KUNIT_EXPECT_EQ(test, stats.allocated_bytes, 0);
+}
+
+static void heap_largest_block_is_the_whole_section(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 9);
+	void *ptr;
+
+	ptr = get(test, heap, SZ_2M, 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), SZ_2M);
+	memset(ptr, 0xff, SZ_2M);
+	bsa_heap_free(heap, ptr);
+	ptr = get(test, heap, SZ_2M - 1, 1);
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, SZ_2M + 1, 1,
+					       BSA_TEST_GFP));
+	ptr = get_pages(test, heap, 512);
+	bsa_heap_free_pages(heap, ptr, 512);
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, 513, PAGE_SIZE,
+						     BSA_TEST_GFP));
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 512);
+}
+
+/* Contents. */
+
+static void heap_zeroes_dirty_memory(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		1, 8, 12, 16, 32, 64, 100, 128, 256, 512, 1024, 2048, 3000,
+		4096, 10000, 32768,
+	};
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	void *ptrs[16];
+	size_t size;
+	int i, j;
+
+	/* Sixteen of each, written all over and freed, come back as zeroes. */
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		size = sizes[i];
+		for (j = 0; j < ARRAY_SIZE(ptrs); j++) {
+			ptrs[j] = get(test, heap, size, 1);
+			memset(ptrs[j], 0xff, bsa_heap_size(heap, ptrs[j]));
+		}
+		bsa_test_give_back(heap, ARRAY_SIZE(ptrs), ptrs);
+		for (j = 0; j < ARRAY_SIZE(ptrs); j++) {
+			ptrs[j] = bsa_heap_alloc(heap, size, 1, BSA_TEST_GFP |
+						 __GFP_ZERO);
+			KUNIT_ASSERT_NOT_NULL(test, ptrs[j]);
+			KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptrs[j], 0,
+								   size));
+		}
+		bsa_test_give_back(heap, ARRAY_SIZE(ptrs), ptrs);
+	}
+}
+
+static void heap_zeroes_pages_arrays_and_bulks(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *ptrs[16], *ptr;
+	int i;
+
+	/* Every byte of the heap is dirty before each of the calls. */
+	ptr = get_pages(test, heap, 64);
+	memset(ptr, 0xff, 64 * PAGE_SIZE);
+	bsa_heap_free_pages(heap, ptr, 64);
+	ptr = bsa_heap_alloc_pages(heap, 64, PAGE_SIZE, BSA_TEST_GFP |
+				   __GFP_ZERO);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptr, 0, 64 * PAGE_SIZE));
+
+	memset(ptr, 0xff, 64 * PAGE_SIZE);
+	bsa_heap_free_pages(heap, ptr, 64);
+	ptr = bsa_heap_calloc(heap, 25, 40, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), 1024);
+	KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptr, 0, 25 * 40));
+	bsa_heap_free(heap, ptr);
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, 200, BSA_TEST_GFP |
+						  __GFP_ZERO, 16, ptrs), 16);
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptrs[i], 0, 200));
+	bsa_heap_free_bulk(heap, 16, ptrs);
+}
+
+static void heap_calloc_refuses_a_product_that_overflows(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+
+	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, SIZE_MAX, 2,
+						BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, SIZE_MAX / 2 + 1, 2,
+						BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, 1UL << 32, 1UL << 32,
+						BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, SIZE_MAX, SIZE_MAX,
+						BSA_TEST_GFP));
+	/* (2^61 + 1) * 8 is 8 modulo 2^64. */
+	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, (1UL << 61) + 1, 8,
+						BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_calloc((1UL << 61) + 1, 8, BSA_TEST_GFP));
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 0);
+}
+
+static void fill_pattern(u8 *ptr, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		ptr[i] = i * 7 + (i >> 8);
+}
+
+static bool has_pattern(const u8 *ptr, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		if (ptr[i] != (u8)(i * 7 + (i >> 8)))
+			return false;
+	return true;
+}
+
+static void heap_realloc_keeps_contents_in_both_directions(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		1, 8, 9, 64, 65, 100, 2048, 2049, 4096, 4097, 10000, 65536,
+	};
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_1M, &section);
+	int from, to;
+	void *ptr;
+
+	for (from = 0; from < ARRAY_SIZE(sizes); from++) {
+		for (to = 0; to < ARRAY_SIZE(sizes); to++) {
+			ptr = get(test, heap, sizes[from], 1);
+			fill_pattern(ptr, sizes[from]);
+			ptr = bsa_heap_realloc(heap, ptr, sizes[to],
+					       BSA_TEST_GFP);
+			KUNIT_ASSERT_NOT_NULL(test, ptr);
+			KUNIT_EXPECT_GE(test, bsa_heap_size(heap, ptr),
+					sizes[to]);
+			KUNIT_EXPECT_TRUE(test,
+					  has_pattern(ptr, min(sizes[from],
+							       sizes[to])));
+			bsa_heap_free(heap, ptr);
+			KUNIT_ASSERT_EQ(test, bsa_test_stats(heap).allocs,
+					bsa_test_stats(heap).frees);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refused_frees, 0);
+}
+
+static void heap_realloc_of_nothing_allocates(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *a, *b;
+
+	a = bsa_heap_realloc(heap, NULL, 100, BSA_TEST_GFP);
+	b = bsa_heap_realloc(heap, ZERO_SIZE_PTR, 5000, BSA_TEST_GFP);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, a), 128);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, b), 8192);
+	bsa_heap_free(heap, a);
+	bsa_heap_free(heap, b);
+}
+
+static void heap_realloc_to_nothing_frees(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *object = get(test, heap, 100, 1);
+	void *block = get(test, heap, 10000, 1);
+
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_realloc(heap, object, 0,
+						   BSA_TEST_GFP),
+			    ZERO_SIZE_PTR);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_realloc(heap, block, 0,
+						   BSA_TEST_GFP),
+			    ZERO_SIZE_PTR);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 0);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 2);
+}
+
+static void heap_realloc_that_fails_leaves_the_object_alone(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	u8 *object = get(test, heap, 100, 1);
+
+	fill_pattern(object, 100);
+	KUNIT_EXPECT_NULL(test, bsa_heap_realloc(heap, object, 64 * PAGE_SIZE,
+						 BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_realloc(heap, object, SIZE_MAX,
+						 BSA_TEST_GFP));
+	KUNIT_EXPECT_TRUE(test, has_pattern(object, 100));
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 1);
+	bsa_heap_free(heap, object);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 1);
+}
+
+static void heap_realloc_zeroes_what_it_adds(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	u8 *ptr = get_pages(test, heap, 64);
+
+	/* In a heap whose every byte is dirty. */
+	memset(ptr, 0xff, 64 * PAGE_SIZE);
+	bsa_heap_free_pages(heap, ptr, 64);
+	ptr = bsa_heap_alloc(heap, 64, 1, BSA_TEST_GFP | __GFP_ZERO);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	fill_pattern(ptr, 64);
+	ptr = bsa_heap_realloc(heap, ptr, 1000, BSA_TEST_GFP | __GFP_ZERO);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_TRUE(test, has_pattern(ptr, 64));
+	KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptr + 64, 0, 1000 - 64));
+	bsa_heap_free(heap, ptr);
+}
+
+/* Bulk. */
+
+static void heap_bulk_gives_as_many_as_asked_for(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_4M, &section);
+	void **ptrs = bsa_test_array(test, 300);
+	size_t size;
+	int i;
+
+	/* More than a slab has, of each class, and of pages. */
+	for (size = 8; size <= 8192; size *= 2) {
+		KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, size,
+							  BSA_TEST_GFP, 300,
+							  ptrs), 300);
+		for (i = 0; i < 300; i++)
+			memset(ptrs[i], i, size);
+		for (i = 0; i < 300; i++)
+			KUNIT_ASSERT_TRUE(test, bsa_test_all_bytes(ptrs[i], i,
+								   size));
+		bsa_heap_free_bulk(heap, 300, ptrs);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 0);
+	}
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 11 * 300);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 11 * 300);
+}
+
+static void heap_bulk_of_none_does_nothing(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_alloc_bulk(heap, 64, BSA_TEST_GFP, 0,
+						  NULL), 0);
+	bsa_heap_free_bulk(heap, 0, NULL);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+}
+
+static void heap_bulk_succeeds_in_part(struct kunit *test)
+{
+	static const size_t sizes[] = { 8, 64, 512, 2048, 4096, 16384 };
+	void **ptrs = bsa_test_array(test, 64 * 512 + 16);
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *untouched = ERR_PTR(-EINVAL);
+	size_t i, j, nr, want;
+
+	/* Sixteen more than there can be. */
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		want = 64 * PAGE_SIZE / sizes[i] + 16;
+		for (j = 0; j < want; j++)
+			ptrs[j] = untouched;
+		nr = bsa_heap_alloc_bulk(heap, sizes[i], BSA_TEST_GFP, want,
+					 ptrs);
+		KUNIT_EXPECT_LE(test, nr, want - 16);
+		KUNIT_EXPECT_GE(test, nr, (want - 16) / 64 * 60);
+		for (j = 0; j < nr; j++)
+			KUNIT_ASSERT_PTR_NE(test, ptrs[j], untouched);
+		for (; j < want; j++)
+			KUNIT_ASSERT_PTR_EQ(test, ptrs[j], untouched);
+		bsa_heap_free_bulk(heap, nr, ptrs);
+		bsa_heap_free_pages(heap, get_pages(test, heap, 64), 64);
+		KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+	}
+}
+
+static void heap_bulk_free_takes_objects_of_all_kinds(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *ptrs[6];
+
+	/* Of two CPUs, several classes, pages, and nothing. */
+	ptrs[0] = get(test, heap, 8, 1);
+	ptrs[1] = get(test, heap, 2000, 1);
+	ptrs[2] = NULL;
+	ptrs[3] = get_pages(test, heap, 3);
+	bsa_test_set_cpu(test, 1);
+	ptrs[4] = get(test, heap, 8, 1);
+	ptrs[5] = get(test, heap, 64, 1);
+	bsa_heap_free_bulk(heap, ARRAY_SIZE(ptrs), ptrs);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 0);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).remote_frees, 2);
+}
+
+/* Exhaustion and recovery. */
+
+static void heap_exhausted_by_objects_recovers_every_page(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	size_t size, i, nr;
+
+	/* Whatever the class, nearly all memory can be had, and comes back. */
+	for (size = 8; size <= 2048; size *= 2) {
+		nr = bsa_test_take_objects(heap, size, ptrs);
+		KUNIT_EXPECT_GE(test, nr * size, 60 * PAGE_SIZE);
+		KUNIT_EXPECT_LE(test, nr * size, 64 * PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, nr);
+		if (size >= 64)
+			KUNIT_EXPECT_EQ(test, nr * size, 64 * PAGE_SIZE);
+		for (i = 0; i < nr; i++)
+			memset(ptrs[i], i, size);
+		for (i = 0; i < nr; i++)
+			KUNIT_ASSERT_TRUE(test, bsa_test_all_bytes(ptrs[i], i,
+								   size));
+		bsa_test_give_back(heap, nr, ptrs);
+
+		bsa_heap_free_pages(heap, get_pages(test, heap, 64), 64);
+		KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+	}
+}
+
+static void heap_exhausted_by_pages_has_none_for_objects(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **pages = bsa_test_array(test, 65);
+	size_t nr = bsa_test_take_pages(heap, pages);
+	size_t size;
+
+	KUNIT_ASSERT_EQ(test, nr, 64);
+	for (size = 8; size <= 2048; size *= 2)
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size, 1,
+						       BSA_TEST_GFP));
+	/* With one page, there is an object of any class. */
+	bsa_heap_free_pages(heap, pages[--nr], 1);
+	for (size = 64; size <= 2048; size *= 2) {
+		bsa_heap_free(heap, get(test, heap, size, 1));
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+	}
+	bsa_test_give_back(heap, nr, pages);
+}
+
+static void heap_owner_finds_the_one_object_freed_elsewhere(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	size_t size, nr;
+	void *ptr;
+
+	/* Only full slabs; another CPU frees one object in the middle. */
+	for (size = 8; size <= 2048; size *= 2) {
+		nr = bsa_test_take_objects(heap, size, ptrs);
+		bsa_test_set_cpu(test, 1);
+		bsa_heap_free(heap, ptrs[nr / 2]);
+		bsa_test_set_cpu(test, 0);
+		ptr = get(test, heap, size, 1);
+		KUNIT_EXPECT_PTR_EQ(test, ptr, ptrs[nr / 2]);
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size, 1,
+						       BSA_TEST_GFP));
+		bsa_test_give_back(heap, nr, ptrs);
+	}
+}
+
+/* Fill on one CPU, free on another; then a third wants all in one piece. */
+static void no_false_oom(struct kunit *test, unsigned int filler,
+			 unsigned int freer, unsigned int user, gfp_t gfp)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	size_t size, nr;
+	void *all;
+
+	for (size = 8; size <= 2048; size *= 2) {
+		bsa_test_set_cpu(test, filler);
+		nr = bsa_test_take_objects(heap, size, ptrs);
+		bsa_test_set_cpu(test, freer);
+		bsa_test_give_back(heap, nr, ptrs);
+		bsa_test_set_cpu(test, user);
+		all = bsa_heap_alloc_pages(heap, 64, PAGE_SIZE, gfp);
+		KUNIT_EXPECT_NOT_NULL_MSG(test, all, "objects of %zu bytes",
+					  size);
+		bsa_heap_free_pages(heap, all, 64);
+	}
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+}
+
+static void heap_no_false_oom_after_frees_by_another_cpu(struct kunit *test)
+{
+	no_false_oom(test, 0, 1, 2, BSA_TEST_GFP);
+}
+
+static void heap_no_false_oom_after_frees_by_the_owner(struct kunit *test)
+{
+	no_false_oom(test, 0, 0, 1, BSA_TEST_GFP);
+}
+
+static void heap_no_false_oom_for_the_cpu_that_freed(struct kunit *test)
+{
+	no_false_oom(test, 0, 1, 1, BSA_TEST_GFP);
+}
+
+static void heap_no_false_oom_for_the_owner_in_atomic_context(struct kunit *test)
+{
+	no_false_oom(test, 0, 1, 0, GFP_ATOMIC | __GFP_NOWARN);
+}
+
+static void heap_no_false_oom_when_all_cpus_cache_all_classes(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 9);
+	void *ptrs[BSA_NR_CLASSES];
+	unsigned int cpu, class;
+	void *all;
+
+	/* Each CPU keeps a slab of each class, without a live object. */
+	for_each_online_cpu(cpu) {
+		bsa_test_set_cpu(test, cpu);
+		for (class = 0; class < BSA_NR_CLASSES; class++)
+			ptrs[class] = get(test, heap, 8 << class, 1);
+		bsa_test_give_back(heap, BSA_NR_CLASSES, ptrs);
+	}
+	KUNIT_EXPECT_LT(test, bsa_heap_nr_free_pages(heap), 512);
+	all = bsa_heap_alloc_pages(heap, 512, PAGE_SIZE, BSA_TEST_GFP);
+	KUNIT_EXPECT_NOT_NULL(test, all);
+	bsa_heap_free_pages(heap, all, 512);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 512);
+}
+
+static void heap_no_false_oom_for_objects_of_another_class(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	size_t nr;
+
+	/* All memory was small objects once; now it is to be large ones. */
+	nr = bsa_test_take_objects(heap, 16, ptrs);
+	bsa_test_set_cpu(test, 1);
+	bsa_test_give_back(heap, nr, ptrs);
+	nr = bsa_test_take_objects(heap, 2048, ptrs);
+	KUNIT_EXPECT_EQ(test, nr, 64 * PAGE_SIZE / 2048);
+	bsa_test_give_back(heap, nr, ptrs);
+}
+
+/* All memory is slabs of one CPU; every other object of each is freed. */
+static void objects_of_another_cpu(struct kunit *test, unsigned int freer)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 64 + 1);
+	size_t i, nr, got = 0;
+
+	nr = bsa_test_take_objects(heap, 64, ptrs);
+	KUNIT_ASSERT_EQ(test, nr, 64 * 64);
+	bsa_test_set_cpu(test, freer);
+	for (i = 0; i < nr; i += 2)
+		bsa_heap_free(heap, ptrs[i]);
+	bsa_test_set_cpu(test, 2);
+	for (i = 0; i < nr; i += 2) {
+		ptrs[i] = bsa_heap_alloc(heap, 64, 1, BSA_TEST_GFP);
+		got += !!ptrs[i];
+	}
+	KUNIT_EXPECT_EQ(test, got, nr / 2);
+	bsa_test_give_back(heap, nr, ptrs);
+}
+
+static void heap_no_false_oom_for_objects_the_owner_has_free(struct kunit *test)
+{
+	objects_of_another_cpu(test, 0);
+}
+
+static void heap_no_false_oom_for_objects_others_have_freed(struct kunit *test)
+{
+	objects_of_another_cpu(test, 1);
+}
+
+/* Several CPUs. */
+
+static void heap_objects_belong_to_the_cpu_that_allocates(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *ptrs[3];
+	int cpu;
+
+	for (cpu = 0; cpu < 3; cpu++) {
+		bsa_test_set_cpu(test, cpu);
+		ptrs[cpu] = get(test, heap, 64, 1);
+		KUNIT_EXPECT_EQ(test, owner_of(ptrs[cpu]), cpu);
+	}
+	bsa_test_give_back(heap, 3, ptrs);
+}
+
+static void heap_does_not_grow_when_one_cpu_frees_for_another(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_1M, &section);
+	void *ptrs[48];
+	int i;
+
+	/* Three quarters of a slab, a hundred times. */
+	for (i = 0; i < 100; i++) {
+		bsa_test_set_cpu(test, 0);
+		get_many(test, heap, 64, ARRAY_SIZE(ptrs), ptrs);
+		bsa_test_set_cpu(test, 1);
+		bsa_test_give_back(heap, ARRAY_SIZE(ptrs), ptrs);
+	}
+	KUNIT_EXPECT_LE(test, bsa_heap_allocated_bytes(heap), 3 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).remote_frees, 4800);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 4800);
+}
+
+static void heap_free_writes_nothing_into_the_object(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *remote = get(test, heap, 64, 1);
+	void *local = get(test, heap, 64, 1);
+
+	/* As seen from outside: no link, no poison, no count. */
+	memset(remote, 0x5a, 64);
+	memset(local, 0x5a, 64);
+	bsa_heap_free(heap, local);
+	bsa_test_set_cpu(test, 1);
+	bsa_heap_free(heap, remote);
+	if (!want_init_on_free()) {
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(remote, 0x5a, 64));
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(local, 0x5a, 64));
+	}
+}
+
+/* Pretend that the fast path of this CPU has been interrupted, or is back. */
+static void set_busy(struct bsa_heap *heap, bool busy)
+{
+	struct bsa_cpu *c = per_cpu_ptr(heap->cpu, raw_smp_processor_id());
+
+	if (busy)
+		preempt_disable();
+	WRITE_ONCE(c->busy, busy ? c : NULL);
+	if (!busy)
+		preempt_enable();
+}
+
+static void heap_free_that_interrupts_is_a_remote_free(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *obj = get(test, heap, 64, 1);
+
+	set_busy(heap, true);
+	bsa_heap_free(heap, obj);
+	set_busy(heap, false);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).remote_frees, 1);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(obj)), 1);
+}
+
+static void heap_allocation_that_interrupts_takes_a_shared_object(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *ptrs[BSA_NR_CLASSES], *all;
+	unsigned int class;
+
+	/* One of each class, from slabs that no CPU owns. */
+	set_busy(heap, true);
+	for (class = 0; class < BSA_NR_CLASSES; class++)
+		ptrs[class] = bsa_heap_alloc(heap, 8 << class, 1, GFP_ATOMIC);
+	set_busy(heap, false);
+	for (class = 0; class < BSA_NR_CLASSES; class++) {
+		KUNIT_ASSERT_NOT_NULL(test, ptrs[class]);
+		KUNIT_EXPECT_EQ(test, owner_of(ptrs[class]), nr_cpu_ids);
+		KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptrs[class]),
+				8 << class);
+	}
+	bsa_test_give_back(heap, BSA_NR_CLASSES, ptrs);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+
+	/* What the shared set keeps comes back like anything else. */
+	all = bsa_heap_alloc_pages(heap, 64, PAGE_SIZE, BSA_TEST_GFP);
+	KUNIT_EXPECT_NOT_NULL(test, all);
+	bsa_heap_free_pages(heap, all, 64);
+}
+
+static void heap_shared_objects_freed_elsewhere_are_reused(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 64 + 1);
+	size_t i, nr = 0, again = 0;
+
+	/* The whole heap is full shared slabs; every other object is freed. */
+	set_busy(heap, true);
+	while ((ptrs[nr] = bsa_heap_alloc(heap, 64, 1, GFP_ATOMIC |
+					  __GFP_NOWARN)))
+		nr++;
+	set_busy(heap, false);
+	KUNIT_EXPECT_EQ(test, nr, 64 * 64);
+	bsa_test_set_cpu(test, 1);
+	for (i = 0; i < nr; i += 2)
+		bsa_heap_free(heap, ptrs[i]);
+	for (i = 0; i < nr; i += 2) {
+		ptrs[i] = bsa_heap_alloc(heap, 64, 1, BSA_TEST_GFP);
+		again += !!ptrs[i];
+	}
+	KUNIT_EXPECT_EQ(test, again, 32 * 64);
+	bsa_test_give_back(heap, nr, ptrs);
+}
+
+struct irq_call {
+	struct bsa_heap *heap;
+	bool in_irq;
+	void *object;
+	void *block;
+	void *to_free;
+};
+
+static void call_in_irq(void *data)
+{
+	struct irq_call *call = data;
+
+	call->in_irq = in_hardirq();
+	call->object = bsa_heap_alloc(call->heap, 100, 1, GFP_ATOMIC);
+	call->block = bsa_heap_alloc(call->heap, 10000, 1, GFP_ATOMIC);
+	bsa_heap_free(call->heap, call->to_free);
+}
+
+static void heap_works_in_hard_interrupts(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct irq_call call = {
+		.heap = region_heap(test, SZ_256K, &section),
+	};
+
+	/* On another CPU, which frees an object of this one as well. */
+	call.to_free = get(test, call.heap, 100, 1);
+	KUNIT_ASSERT_EQ(test, smp_call_function_single(1, call_in_irq, &call,
+						       true), 0);
+	KUNIT_EXPECT_TRUE(test, call.in_irq);
+	KUNIT_ASSERT_NOT_NULL(test, call.object);
+	KUNIT_EXPECT_EQ(test, owner_of(call.object), 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(call.heap, call.block), 16384);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(call.heap).live_objects, 1);
+	bsa_heap_free(call.heap, call.object);
+	bsa_heap_free(call.heap, call.block);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(call.heap).remote_frees, 2);
+}
+
+static void heap_works_with_interrupts_off(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *object, *block, *none;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	object = bsa_heap_alloc(heap, 100, 1, GFP_ATOMIC);
+	block = bsa_heap_alloc(heap, 10000, 1, GFP_ATOMIC);
+	none = bsa_heap_alloc(heap, SZ_256K, 1, GFP_ATOMIC | __GFP_NOWARN);
+	bsa_heap_free(heap, object);
+	bsa_heap_free(heap, block);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_NOT_NULL(test, object);
+	KUNIT_EXPECT_NOT_NULL(test, block);
+	KUNIT_EXPECT_NULL(test, none);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 2);
+}
+
+static void heap_loses_nothing_when_a_cpu_goes_offline(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	unsigned int cpu = cpumask_last(cpu_online_mask);
+	void *held[3], *cached, *remote, *all;
+	int err, err2;
+
+	/* The CPU has live, cached and remotely freed objects when it goes. */
+	KUNIT_ASSERT_GT(test, cpu, 0U);
+	bsa_test_set_cpu(test, cpu);
+	held[0] = get(test, heap, 8, 1);
+	held[1] = get(test, heap, 64, 1);
+	held[2] = get(test, heap, 2048, 1);
+	cached = get(test, heap, 256, 1);
+	remote = get(test, heap, 1024, 1);
+	bsa_heap_free(heap, cached);
+	bsa_test_set_cpu(test, 0);
+	bsa_heap_free(heap, remote);
+
+	err = remove_cpu(cpu);
+	bsa_test_give_back(heap, 3, held);
+	all = bsa_heap_alloc_pages(heap, 64, PAGE_SIZE, BSA_TEST_GFP);
+	bsa_heap_free_pages(heap, all, 64);
+	err2 = add_cpu(cpu);
+	KUNIT_EXPECT_EQ(test, err, 0);
+	KUNIT_EXPECT_EQ(test, err2, 0);
+	KUNIT_EXPECT_NOT_NULL(test, all);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+
+	/* It is back and allocates again. */
+	bsa_test_set_cpu(test, cpu);
+	held[0] = get(test, heap, 64, 1);
+	KUNIT_EXPECT_EQ(test, owner_of(held[0]), cpu);
+	bsa_heap_free(heap, held[0]);
+}
+
+/* Counts. */
+
+static void heap_counts_allocations_and_frees(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *objects[5], *block, *pages;
+	struct bsa_stats stats;
+
+	get_many(test, heap, 64, 5, objects);
+	block = get(test, heap, 5000, 1);
+	pages = get_pages(test, heap, 3);
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.sections, 1);
+	KUNIT_EXPECT_EQ(test, stats.allocs, 7);
+	KUNIT_EXPECT_EQ(test, stats.frees, 0);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 5);
+	KUNIT_EXPECT_EQ(test, stats.live_pages, 2 + 4);
+	KUNIT_EXPECT_EQ(test, stats.allocated_bytes, (1 + 2 + 4) * PAGE_SIZE);
+	bsa_test_expect_sums(test, heap);
+
+	bsa_heap_free(heap, objects[2]);
+	bsa_heap_free(heap, block);
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.frees, 2);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 4);
+	KUNIT_EXPECT_EQ(test, stats.live_pages, 4);
+	bsa_test_expect_sums(test, heap);
+
+	objects[2] = NULL;
+	bsa_test_give_back(heap, 5, objects);
+	bsa_heap_free_pages(heap, pages, 3);
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.allocs, 7);
+	KUNIT_EXPECT_EQ(test, stats.frees, 7);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 0);
+	KUNIT_EXPECT_EQ(test, stats.live_pages, 0);
+	KUNIT_EXPECT_EQ(test, stats.remote_frees, 0);
+	KUNIT_EXPECT_EQ(test, stats.failures, 0);
+}
+
+static void heap_counts_remote_frees_and_drains(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_stats stats;
+	void *ptrs[64], *ptr;
+
+	/* A full slab; another CPU frees ten of its objects. */
+	get_many(test, heap, 64, 64, ptrs);
+	bsa_test_set_cpu(test, 1);
+	bsa_test_give_back(heap, 10, ptrs);
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.remote_frees, 10);
+	KUNIT_EXPECT_EQ(test, stats.frees, 10);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 54);
+	KUNIT_EXPECT_EQ(test, stats.drains, 0);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(ptrs[63])), 10);
+
+	/* The owner takes all of them over at once. */
+	bsa_test_set_cpu(test, 0);
+	ptr = get(test, heap, 64, 1);
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.drains, 1);
+	KUNIT_EXPECT_EQ(test, stats.remote_frees, 10);
+	KUNIT_EXPECT_EQ(test, stats.frees, 10);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 55);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(ptrs[63])), 0);
+	bsa_heap_free(heap, ptr);
+	bsa_test_give_back(heap, 54, ptrs + 10);
+}
+
+static void heap_counts_refills(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void **ptrs = bsa_test_array(test, 129);
+
+	/* A slab has 64 objects of this class. */
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 0);
+	get_many(test, heap, 64, 64, ptrs);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 1);
+	get_many(test, heap, 64, 1, ptrs + 64);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 2);
+	get_many(test, heap, 64, 64, ptrs + 65);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 3);
+	bsa_test_give_back(heap, 129, ptrs);
+}
+
+static void heap_counts_failures(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **pages = bsa_test_array(test, 65);
+	size_t nr;
+
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64 * PAGE_SIZE + 1, 1,
+					       BSA_TEST_GFP));
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 1);
+	nr = bsa_test_take_pages(heap, pages);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 2);
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8, 1, BSA_TEST_GFP));
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 3);
+	bsa_test_give_back(heap, nr, pages);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 3);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 64);
+}
+
+/* Pages. */
+
+static void heap_page_free_goes_by_what_was_allocated(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+
+	/* The caller's count decides nothing, and either call frees pages. */
+	bsa_heap_free_pages(heap, get_pages(test, heap, 4), 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+	bsa_heap_free(heap, get_pages(test, heap, 4));
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+	bsa_heap_free_pages(heap, get(test, heap, 4 * PAGE_SIZE, 1), 4);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 3);
+}
+
+static void heap_lowmem_never_comes_from_high_memory(struct kunit *test)
+{
+	void *high = bsa_test_high_memory(test, SZ_256K);
+	void *low = bsa_test_low_memory(test, SZ_256K);
+	struct bsa_heap *heap = bsa_test_heap_in(test, high, SZ_256K);
+	struct bsa_section_info section;
+	void *a, *b;
+
+	/* The high section comes first and is free. */
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages_lowmem(heap, 1, PAGE_SIZE,
+							    BSA_TEST_GFP));
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, low, SZ_256K), 0);
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 1, &section), 0);
+	KUNIT_EXPECT_TRUE(test, section.low);
+	a = bsa_heap_alloc_pages_lowmem(heap, 2, PAGE_SIZE, BSA_TEST_GFP |
+					__GFP_ZERO);
+	b = get_pages(test, heap, 2);
+	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&section, a));
+	KUNIT_EXPECT_FALSE(test, bsa_test_in_section(&section, b));
+	KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(a, 0, 2 * PAGE_SIZE));
+	bsa_heap_free_pages(heap, a, 2);
+	bsa_heap_free_pages(heap, b, 2);
+}
+
+static void heap_metadata_is_never_handed_out(struct kunit *test)
+{
+	struct bsa_section_info info[2];
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &info[0]);
+	void **pages = bsa_test_array(test, 256);
+	size_t i, nr;
+
+	add_region(test, heap, SZ_512K, &info[1]);
+	nr = bsa_test_take_pages(heap, pages);
+	KUNIT_EXPECT_EQ(test, nr, info[0].total_pages + info[1].total_pages);
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&info[0],
+							    pages[i]) ||
+				  bsa_test_in_section(&info[1], pages[i]));
+		memset(pages[i], 0xff, PAGE_SIZE);
+	}
+	bsa_test_expect_sums(test, heap);
+	bsa_test_give_back(heap, nr, pages);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+}
+
+/* Regions and heaps. */
+
+static void heap_region_meta_size_is_enough(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		PAGE_SIZE, 5 * PAGE_SIZE, SZ_64K, SZ_256K, SZ_1M, SZ_2M,
+	};
+	struct bsa_heap *heap = bsa_test_heap(test, 0);
+	struct bsa_section_info info;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		add_region(test, heap, sizes[i] + bsa_region_meta_size(sizes[i]),
+			   &info);
+		KUNIT_EXPECT_GE(test, info.size, sizes[i]);
+	}
+	/* At most two percent where it matters. */
+	KUNIT_EXPECT_LE(test, bsa_region_meta_size(SZ_64M) * 50, SZ_64M);
+}
+
+static void heap_regions_have_one_owner(struct kunit *test)
+{
+	struct bsa_section_info section, taken;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &taken);
+	struct bsa_heap *other = region_heap(test, SZ_256K, &section);
+
+	/* Neither another private heap's memory nor that of the default one. */
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(other, (void *)taken.start,
+						  taken.size), -EEXIST);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(NULL, (void *)taken.start,
+						  taken.size), -EEXIST);
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(NULL, 0, &section), 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, (void *)section.start,
+						  PAGE_SIZE * 16), -EEXIST);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(other), 1);
+}
+
+static void heap_refuses_unusable_regions(struct kunit *test)
+{
+	void *mem = bsa_test_memory(test, SZ_64K, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap(test, 0);
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, NULL, SZ_64K), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, mem, 0), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, mem, SIZE_MAX),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, (void *)SZ_64K,
+						  SZ_64K), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 0);
+}
+
+static void heap_without_a_section_has_no_memory(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, 0);
+	struct bsa_section_info info;
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_managed_bytes(heap), 0);
+	KUNIT_EXPECT_EQ(test, bsa_heap_section(heap, 0, &info), -EINVAL);
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8, 1, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, 1, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages_lowmem(heap, 1, 1,
+							    BSA_TEST_GFP));
+}
+
+static void heap_reserves_what_it_is_told_to(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, SZ_16M);
+	void *ptr;
+
+	/* Less two or three percent of metadata. */
+	KUNIT_EXPECT_GE(test, bsa_heap_managed_bytes(heap), SZ_16M / 100 * 97);
+	KUNIT_EXPECT_LE(test, bsa_heap_managed_bytes(heap), SZ_16M + SZ_1M);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
+	ptr = get(test, heap, SZ_1M, 1);
+	memset(ptr, 0xff, SZ_1M);
+	bsa_heap_free(heap, ptr);
+}
+
+static void heap_refuses_bad_names(struct kunit *test)
+{
+	char too_long[BSA_NAME_LEN + 1], longest[BSA_NAME_LEN];
+	static const char * const bad[] = { "", "a/b", "/", ".", ".." };
+	struct bsa_heap *heap;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create(bad[i], 0,
+							  NUMA_NO_NODE),
+				    (struct bsa_heap *)ERR_PTR(-EINVAL));
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create(NULL, 0, NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+	memset(too_long, 'x', sizeof(too_long));
+	too_long[BSA_NAME_LEN] = 0;
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create(too_long, 0, NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+
+	memset(longest, 'x', sizeof(longest));
+	longest[BSA_NAME_LEN - 1] = 0;
+	heap = bsa_heap_create(longest, 0, NUMA_NO_NODE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	bsa_test_adopt_heap(test, heap);
+}
+
+static void heap_names_are_unique(struct kunit *test)
+{
+	struct bsa_heap *heap;
+
+	heap = bsa_heap_create("twice", 0, NUMA_NO_NODE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	bsa_test_adopt_heap(test, heap);
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("twice", 0, NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-EEXIST));
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("default", 0, NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-EEXIST));
+
+	/* A name is free again when its heap is gone. */
+	KUNIT_ASSERT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+	heap = bsa_heap_create("twice", 0, NUMA_NO_NODE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	bsa_test_adopt_heap(test, heap);
+}
+
+static void heap_more_than_there_is_cannot_be_reserved(struct kunit *test)
+{
+	size_t all = totalram_pages() << PAGE_SHIFT;
+
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("huge", SIZE_MAX,
+						  NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("huge", all + PAGE_SIZE,
+						  NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+	/* All of it is a size that makes sense, but some is in use. */
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("huge", all, NUMA_NO_NODE),
+			    (struct bsa_heap *)ERR_PTR(-ENOMEM));
+}
+
+static void heap_refuses_bad_nodes(struct kunit *test)
+{
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("node", 0, -2),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("node", 0, nr_node_ids),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("node", 0, INT_MAX),
+			    (struct bsa_heap *)ERR_PTR(-EINVAL));
+}
+
+static void heap_with_live_objects_is_not_destroyed(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *object = get(test, heap, 100, 1);
+	void *block = get(test, heap, 10000, 1);
+	struct bsa_stats stats;
+
+	memset(object, 0x5a, 100);
+	memset(block, 0x5a, 10000);
+	KUNIT_EXPECT_EQ(test, bsa_heap_destroy(heap), -EBUSY);
+	bsa_heap_free(heap, block);
+	KUNIT_EXPECT_EQ(test, bsa_heap_destroy(heap), -EBUSY);
+
+	/* Nothing is lost, and the heap goes on. */
+	KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(object, 0x5a, 100));
+	stats = bsa_test_stats(heap);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 1);
+	KUNIT_EXPECT_EQ(test, stats.managed_bytes, section.size);
+	bsa_test_expect_sums(test, heap);
+	block = get(test, heap, 10000, 1);
+	bsa_heap_free(heap, object);
+	KUNIT_EXPECT_EQ(test, bsa_heap_destroy(heap), -EBUSY);
+	bsa_heap_free(heap, block);
+	KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+}
+
+static void heap_with_undrained_frees_is_destroyed(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	void *ptrs[100];
+
+	/* All objects were freed, but their owner has not noticed. */
+	get_many(test, heap, 64, ARRAY_SIZE(ptrs), ptrs);
+	bsa_test_set_cpu(test, 1);
+	bsa_test_give_back(heap, ARRAY_SIZE(ptrs), ptrs);
+	KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+}
+
+static void heap_memory_is_usable_after_the_heap(struct kunit *test)
+{
+	void *mem = bsa_test_memory(test, SZ_256K, GFP_KERNEL);
+	struct bsa_heap *heap;
+	void *ptr;
+	int i;
+
+	/* The same region, in one heap after the other. */
+	for (i = 0; i < 5; i++) {
+		heap = bsa_test_heap_in(test, mem, SZ_256K);
+		ptr = get(test, heap, 100, 1);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 1);
+		bsa_heap_free(heap, ptr);
+		KUNIT_ASSERT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+		memset(mem, 0xff, SZ_256K);
+	}
+}
+
+static void heap_private_heaps_share_nothing(struct kunit *test)
+{
+	struct bsa_section_info section[2];
+	struct bsa_heap *heap[2];
+	void *objects[2], *pages[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		heap[i] = region_heap(test, SZ_256K, &section[i]);
+	for (i = 0; i < 2; i++) {
+		objects[i] = get(test, heap[i], 64, 1);
+		pages[i] = get_pages(test, heap[i], 1);
+		KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&section[i],
+							    objects[i]));
+		KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&section[i],
+							    pages[i]));
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap[i]).allocs, 2);
+	}
+	for (i = 0; i < 2; i++) {
+		bsa_heap_free(heap[i], objects[i]);
+		bsa_heap_free(heap[i], pages[i]);
+	}
+}
+
+/* The default heap. */
+
+static void default_heap_serves_every_call(struct kunit *test)
+{
+	void *ptrs[8];
+	u8 *ptr;
+
+	ptr = bsa_alloc(100, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_EQ(test, bsa_size(ptr), 128);
+	fill_pattern(ptr, 100);
+	ptr = bsa_realloc(ptr, 3000, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_TRUE(test, has_pattern(ptr, 100));
+	KUNIT_EXPECT_EQ(test, bsa_size(ptr), PAGE_SIZE);
+	memset(ptr, 0xff, 3000);
+	bsa_free(ptr);
+
+	ptr = bsa_alloc_aligned(24, 256, BSA_TEST_GFP);
+	KUNIT_EXPECT_TRUE(test, ptr && bsa_test_is_aligned(ptr, 256));
+	bsa_free(ptr);
+	ptr = bsa_zalloc(3000, BSA_TEST_GFP);
+	KUNIT_EXPECT_TRUE(test, ptr && bsa_test_all_bytes(ptr, 0, 3000));
+	bsa_free(ptr);
+	ptr = bsa_calloc(10, 30, BSA_TEST_GFP);
+	KUNIT_EXPECT_TRUE(test, ptr && bsa_test_all_bytes(ptr, 0, 300));
+	bsa_free(ptr);
+
+	KUNIT_EXPECT_EQ(test, bsa_alloc_bulk(40, BSA_TEST_GFP, 8, ptrs), 8);
+	bsa_free_bulk(8, ptrs);
+
+	ptr = bsa_alloc_pages(4, 8 * PAGE_SIZE, BSA_TEST_GFP);
+	KUNIT_EXPECT_TRUE(test, ptr && bsa_test_is_aligned(ptr, 8 * PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, bsa_size(ptr), 4 * PAGE_SIZE);
+	bsa_free_pages(ptr, 4);
+	/* Where the default heap lies is up to the kernel. */
+	ptr = bsa_alloc_pages_lowmem(1, PAGE_SIZE, BSA_TEST_GFP);
+	KUNIT_EXPECT_TRUE(test, !ptr || virt_to_phys(ptr) < SZ_4G);
+	if (ptr)
+		bsa_free_pages(ptr, 1);
+}
+
+static void default_heap_is_the_null_heap(struct kunit *test)
+{
+	struct bsa_stats before = bsa_test_stats(NULL), after;
+	void *ptr = get(test, NULL, 64, 1);
+
+	after = bsa_test_stats(NULL);
+	KUNIT_EXPECT_EQ(test, after.allocs, before.allocs + 1);
+	KUNIT_EXPECT_EQ(test, after.live_objects, before.live_objects + 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(NULL, ptr), 64);
+	bsa_free(ptr);
+	ptr = bsa_alloc(64, BSA_TEST_GFP);
+	KUNIT_EXPECT_NOT_NULL(test, ptr);
+	bsa_heap_free(NULL, ptr);
+	after = bsa_test_stats(NULL);
+	KUNIT_EXPECT_EQ(test, after.frees, before.frees + 2);
+	KUNIT_EXPECT_EQ(test, after.refused_frees, before.refused_frees);
+	KUNIT_EXPECT_GT(test, bsa_heap_nr_sections(NULL), 0);
+}
+
+static void default_heap_is_not_destroyed(struct kunit *test)
+{
+	unsigned long pages = bsa_heap_nr_pages(NULL);
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_destroy(NULL), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_pages(NULL), pages);
+	bsa_heap_free(NULL, get(test, NULL, 64, 1));
+}
+
+static struct kunit_case bsa_heap_cases[] = {
+	KUNIT_CASE(global_page_alloc),
+	KUNIT_CASE(global_small_alloc),
+	KUNIT_CASE(global_large_alloc),
+	KUNIT_CASE(global_mixed_alloc),
+	KUNIT_CASE(global_cross_cpu_free),
+	KUNIT_CASE(global_cross_cpu_free_drains_remote_queue),
+	KUNIT_CASE(global_cross_cpu_free_multiple_rounds_same_slab),
+	KUNIT_CASE(global_small_object_churn_then_large_alloc),
+	KUNIT_CASE(global_cross_cpu_free_all_objects_recovers_backend_pages),
+	KUNIT_CASE(global_lowmem_fragmentation_recovery),
+	KUNIT_CASE(global_lowmem_pages),
+	KUNIT_CASE(global_unaligned_region_start),
+	KUNIT_CASE(global_rejects_region_without_one_managed_page),
+	KUNIT_CASE(global_add_region_after_init_expands_capacity),
+	KUNIT_CASE(global_add_region_supports_discontiguous_regions),
+	KUNIT_CASE(global_large_alloc_can_come_from_added_region),
+	KUNIT_CASE(global_managed_section_queries_report_all_sections),
+	KUNIT_CASE(global_add_region_overlap_rejected),
+	KUNIT_CASE(global_managed_bytes_matches_all_sections),
+	KUNIT_CASE(global_allocated_bytes_changes_with_large_alloc),
+	KUNIT_CASE(global_allocated_bytes_reflects_slab_pages),
+	KUNIT_CASE(global_allocated_bytes_not_zero_until_cached_empty_slab_released),
+
+	KUNIT_CASE(heap_size_zero_gives_zero_size_ptr),
+	KUNIT_CASE(heap_serves_every_size_at_its_edges),
+	KUNIT_CASE(heap_largest_object_and_smallest_block),
+	KUNIT_CASE(heap_power_of_two_sizes_are_aligned_to_themselves),
+	KUNIT_CASE(heap_serves_every_alignment),
+	KUNIT_CASE(heap_alignment_beyond_the_size_takes_a_larger_class),
+	KUNIT_CASE(heap_refuses_senseless_requests),
+	KUNIT_CASE(heap_largest_block_is_the_whole_section),
+
+	KUNIT_CASE(heap_zeroes_dirty_memory),
+	KUNIT_CASE(heap_zeroes_pages_arrays_and_bulks),
+	KUNIT_CASE(heap_calloc_refuses_a_product_that_overflows),
+	KUNIT_CASE(heap_realloc_keeps_contents_in_both_directions),
+	KUNIT_CASE(heap_realloc_of_nothing_allocates),
+	KUNIT_CASE(heap_realloc_to_nothing_frees),
+	KUNIT_CASE(heap_realloc_that_fails_leaves_the_object_alone),
+	KUNIT_CASE(heap_realloc_zeroes_what_it_adds),
+
+	KUNIT_CASE(heap_bulk_gives_as_many_as_asked_for),
+	KUNIT_CASE(heap_bulk_of_none_does_nothing),
+	KUNIT_CASE(heap_bulk_succeeds_in_part),
+	KUNIT_CASE(heap_bulk_free_takes_objects_of_all_kinds),
+
+	KUNIT_CASE(heap_exhausted_by_objects_recovers_every_page),
+	KUNIT_CASE(heap_exhausted_by_pages_has_none_for_objects),
+	KUNIT_CASE(heap_owner_finds_the_one_object_freed_elsewhere),
+	KUNIT_CASE(heap_no_false_oom_after_frees_by_another_cpu),
+	KUNIT_CASE(heap_no_false_oom_after_frees_by_the_owner),
+	KUNIT_CASE(heap_no_false_oom_for_the_cpu_that_freed),
+	KUNIT_CASE(heap_no_false_oom_for_the_owner_in_atomic_context),
+	KUNIT_CASE(heap_no_false_oom_when_all_cpus_cache_all_classes),
+	KUNIT_CASE(heap_no_false_oom_for_objects_of_another_class),
+	KUNIT_CASE(heap_no_false_oom_for_objects_the_owner_has_free),
+	KUNIT_CASE(heap_no_false_oom_for_objects_others_have_freed),
+
+	KUNIT_CASE(heap_objects_belong_to_the_cpu_that_allocates),
+	KUNIT_CASE(heap_does_not_grow_when_one_cpu_frees_for_another),
+	KUNIT_CASE(heap_free_writes_nothing_into_the_object),
+	KUNIT_CASE(heap_free_that_interrupts_is_a_remote_free),
+	KUNIT_CASE(heap_allocation_that_interrupts_takes_a_shared_object),
+	KUNIT_CASE(heap_shared_objects_freed_elsewhere_are_reused),
+	KUNIT_CASE(heap_works_in_hard_interrupts),
+	KUNIT_CASE(heap_works_with_interrupts_off),
+	KUNIT_CASE(heap_loses_nothing_when_a_cpu_goes_offline),
+
+	KUNIT_CASE(heap_counts_allocations_and_frees),
+	KUNIT_CASE(heap_counts_remote_frees_and_drains),
+	KUNIT_CASE(heap_counts_refills),
+	KUNIT_CASE(heap_counts_failures),
+
+	KUNIT_CASE(heap_page_free_goes_by_what_was_allocated),
+	KUNIT_CASE(heap_lowmem_never_comes_from_high_memory),
+	KUNIT_CASE(heap_metadata_is_never_handed_out),
+
+	KUNIT_CASE(heap_region_meta_size_is_enough),
+	KUNIT_CASE(heap_regions_have_one_owner),
+	KUNIT_CASE(heap_refuses_unusable_regions),
+	KUNIT_CASE(heap_without_a_section_has_no_memory),
+	KUNIT_CASE(heap_reserves_what_it_is_told_to),
+	KUNIT_CASE(heap_refuses_bad_names),
+	KUNIT_CASE(heap_names_are_unique),
+	KUNIT_CASE(heap_more_than_there_is_cannot_be_reserved),
+	KUNIT_CASE(heap_refuses_bad_nodes),
+	KUNIT_CASE(heap_with_live_objects_is_not_destroyed),
+	KUNIT_CASE(heap_with_undrained_frees_is_destroyed),
+	KUNIT_CASE(heap_memory_is_usable_after_the_heap),
+	KUNIT_CASE(heap_private_heaps_share_nothing),
+
+	KUNIT_CASE(default_heap_serves_every_call),
+	KUNIT_CASE(default_heap_is_the_null_heap),
+	KUNIT_CASE(default_heap_is_not_destroyed),
+	{}
+};
+
+struct kunit_suite bsa_heap_suite = {
+	.name = "bsa_heap",
+	.init = bsa_test_init,
+	.exit = bsa_test_exit,
+	.test_cases = bsa_heap_cases,
+};

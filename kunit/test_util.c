@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fixtures: what a test takes is noted in a list and released in bsa_test_exit
+ *
+ * Order of release: heaps, then buddies, then the memory that both lie in. The
+ * memory of a heap that could not be destroyed is not freed: somebody may
+ * still write to it.
+ */
+#include "test_util.h"
+
+#include <linux/cpu.h>
+#include <linux/cpumask.h>
+#include <linux/io.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+
+enum bsa_test_kind {
+	BSA_TEST_HEAP,
+	BSA_TEST_BUDDY,
+	BSA_TEST_MEMORY,
+	BSA_TEST_ARRAY,
+	BSA_TEST_NR_KINDS,
+};
+
+struct bsa_test_item {
+	struct list_head node;
+	enum bsa_test_kind kind;
+	void *ptr;
+	size_t size;
+};
+
+/* What a test has taken, and what others held of the default heap before. */
+struct bsa_test {
+	struct list_head items;
+	u64 live_objects;
+	u64 live_pages;
+};
+
+static void add_item(struct kunit *test, enum bsa_test_kind kind, void *ptr,
+		     size_t size)
+{
+	struct bsa_test *own = test->priv;
+	struct bsa_test_item *item;
+
+	item = kunit_kzalloc(test, sizeof(*item), GFP_KERNEL | __GFP_NOFAIL);
+	item->kind = kind;
+	item->ptr = ptr;
+	item->size = size;
+	list_add(&item->node, &own->items);
+}
+
+/**
+ * bsa_test_init - start a test on CPU 0, with nothing to release
+ * @test: the test
+ */
+int bsa_test_init(struct kunit *test)
+{
+	struct bsa_stats stats = bsa_test_stats(NULL);
+	struct bsa_test *own;
+
+	own = kunit_kzalloc(test, sizeof(*own), GFP_KERNEL);
+	if (!own)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&own->items);
+	own->live_objects = stats.live_objects;
+	own->live_pages = stats.live_pages;
+	test->priv = own;
+	bsa_test_set_cpu(test, 0);
+	return 0;
+}
+
+static bool release(struct kunit *test, struct bsa_test_item *item, bool leak)
+{
+	int err;
+
+	switch (item->kind) {
+	case BSA_TEST_HEAP:
+		bsa_test_expect_sums(test, item->ptr);
+		err = bsa_heap_destroy(item->ptr);
+		KUNIT_EXPECT_EQ(test, err, 0);
+		return leak || err;
+	case BSA_TEST_BUDDY:
+		bsa_buddy_destroy(item->ptr);
+		kvfree(item->ptr);
+		break;
+	case BSA_TEST_MEMORY:
+		if (!leak)
+			free_pages_exact(item->ptr, item->size);
+		break;
+	default:
+		kvfree(item->ptr);
+		break;
+	}
+	return leak;
+}
+
+/**
+ * bsa_test_exit - release all that the test has taken
+ * @test: the test
+ */
+void bsa_test_exit(struct kunit *test)
+{
+	struct bsa_test *own = test->priv;
+	struct bsa_test_item *item;
+	enum bsa_test_kind kind;
+	struct bsa_stats stats;
+	bool leak = false;
+
+	if (!own)
+		return;
+	for (kind = 0; kind < BSA_TEST_NR_KINDS; kind++)
+		list_for_each_entry(item, &own->items, node)
+			if (item->kind == kind)
+				leak = release(test, item, leak);
+
+	stats = bsa_test_stats(NULL);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, own->live_objects);
+	KUNIT_EXPECT_EQ(test, stats.live_pages, own->live_pages);
+	bsa_test_expect_sums(test, NULL);
+}
+
+/**
+ * bsa_test_set_cpu - move to another CPU
+ * @test: the test
+ * @cpu: from here on the test really runs on this one, and nowhere else
+ */
+void bsa_test_set_cpu(struct kunit *test, unsigned int cpu)
+{
+	KUNIT_ASSERT_TRUE_MSG(test, cpu < nr_cpu_ids && cpu_online(cpu),
+			      "the tests need CPU %u", cpu);
+	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(cpu)), 0);
+	KUNIT_ASSERT_EQ(test, raw_smp_processor_id(), cpu);
+}
+
+/**
+ * bsa_test_memory - physically contiguous memory from the kernel
+ * @test: the test
+ * @size: bytes, up to 4 MiB; a power of two is aligned to itself
+ * @gfp: which kind
+ */
+void *bsa_test_memory(struct kunit *test, size_t size, gfp_t gfp)
+{
+	void *ptr = alloc_pages_exact(size, gfp);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	add_item(test, BSA_TEST_MEMORY, ptr, PAGE_ALIGN(size));
+	return ptr;
+}
+
+/**
+ * bsa_test_low_memory - memory below 4 GiB physical
+ * @test: the test
+ * @size: bytes
+ */
+void *bsa_test_low_memory(struct kunit *test, size_t size)
+{
+	void *ptr = bsa_test_memory(test, size, GFP_KERNEL | GFP_DMA32);
+
+	KUNIT_ASSERT_LT(test, virt_to_phys(ptr) + size, SZ_4G);
+	return ptr;
+}
+
+/**
+ * bsa_test_high_memory - memory above 4 GiB physical
+ * @test: the test
+ * @size: bytes
+ *
+ * The kernel hands out high memory first while there is any. Low memory that
+ * comes nevertheless is held until the test ends, so that the next try gets
+ * something else.
+ */
+void *bsa_test_high_memory(struct kunit *test, size_t size)
+{
+	unsigned int tries;
+	void *ptr;
+
+	for (tries = 0; tries < 64; tries++) {
+		ptr = bsa_test_memory(test, size, GFP_KERNEL);
+		if (virt_to_phys(ptr) >= SZ_4G)
+			return ptr;
+	}
+	KUNIT_FAIL(test, "no memory above 4 GiB: this machine is too small");
+	KUNIT_ASSERT_LT(test, tries, 64U);
+	return NULL;
+}
+
+/**
+ * bsa_test_array - room for many pointers
+ * @test: the test
+ * @nr: how many
+ */
+void **bsa_test_array(struct kunit *test, size_t nr)
+{
+	void **array = kvcalloc(nr, sizeof(*array), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, array);
+	add_item(test, BSA_TEST_ARRAY, array, 0);
+	return array;
+}
+
+/**
+ * bsa_test_buddy - a page allocator without a section
+ * @test: the test
+ */
+struct bsa_buddy *bsa_test_buddy(struct kunit *test)
+{
+	struct bsa_buddy *buddy = kvzalloc(sizeof(*buddy), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, buddy);
+	bsa_buddy_init(buddy);
+	add_item(test, BSA_TEST_BUDDY, buddy, 0);
+	return buddy;
+}
+
+static size_t region_size(unsigned long nr)
+{
+	return (nr << PAGE_SHIFT) + bsa_buddy_meta_size(nr << PAGE_SHIFT);
+}
+
+static void add_section(struct kunit *test, struct bsa_buddy *buddy,
+			void *start, unsigned long nr,
+			struct bsa_section_info *info)
+{
+	unsigned int before = buddy->nr_sections;
+
+	KUNIT_ASSERT_EQ(test,
+			bsa_buddy_add_region(buddy, start, region_size(nr)), 0);
+	KUNIT_ASSERT_EQ(test, buddy->nr_sections, before + 1);
+	KUNIT_ASSERT_EQ(test, bsa_buddy_section(buddy, before, info), 0);
+	KUNIT_ASSERT_EQ(test, info->total_pages, nr);
+}
+
+/**
+ * bsa_test_add_section - give a page allocator another section
+ * @test: the test
+ * @buddy: the page allocator
+ * @nr: how many pages it shall manage
+ * @info: filled in
+ */
+void bsa_test_add_section(struct kunit *test, struct bsa_buddy *buddy,
+			  unsigned long nr, struct bsa_section_info *info)
+{
+	void *start = bsa_test_memory(test, region_size(nr), GFP_KERNEL);
+
+	add_section(test, buddy, start, nr, info);
+}
+
+/**
+ * bsa_test_add_low_section - ... that lies below 4 GiB physical
+ * @test: the test
+ * @buddy: the page allocator
+ * @nr: how many pages it shall manage
+ * @info: filled in
+ */
+void bsa_test_add_low_section(struct kunit *test, struct bsa_buddy *buddy,
+			      unsigned long nr, struct bsa_section_info *info)
+{
+	void *start = bsa_test_low_memory(test, region_size(nr));
+
+	add_section(test, buddy, start, nr, info);
+	KUNIT_ASSERT_TRUE(test, info->low);
+}
+
+/**
+ * bsa_test_add_high_section - ... that lies above 4 GiB physical
+ * @test: the test
+ * @buddy: the page allocator
+ * @nr: how many pages it shall manage
+ * @info: filled in
+ */
+void bsa_test_add_high_section(struct kunit *test, struct bsa_buddy *buddy,
+			       unsigned long nr, struct bsa_section_info *info)
+{
+	void *start = bsa_test_high_memory(test, region_size(nr));
+
+	add_section(test, buddy, start, nr, info);
+	KUNIT_ASSERT_FALSE(test, info->low);
+}
+
+/*
+ * A region whose managed pages are exactly one block of @order: the upper half
+ * of a block of twice that size, with the metadata right in front of it.
+ */
+static void *region_of_one_block(struct kunit *test, unsigned int order,
+				 size_t *size)
+{
+	size_t half = PAGE_SIZE << order;
+	void *block = bsa_test_memory(test, 2 * half, GFP_KERNEL);
+	size_t meta = bsa_buddy_meta_size(half);
+
+	KUNIT_ASSERT_LE(test, meta, half);
+	*size = half + meta;
+	return block + half - meta;
+}
+
+/**
+ * bsa_test_buddy_of_one_block - a page allocator that starts as a single block
+ * @test: the test
+ * @order: log2 of its pages, 2 to 9
+ * @info: filled in
+ */
+struct bsa_buddy *bsa_test_buddy_of_one_block(struct kunit *test,
+					      unsigned int order,
+					      struct bsa_section_info *info)
+{
+	struct bsa_buddy *buddy = bsa_test_buddy(test);
+	size_t size;
+	void *start = region_of_one_block(test, order, &size);
+
+	add_section(test, buddy, start, 1UL << order, info);
+	KUNIT_ASSERT_EQ(test, info->phys & ((PAGE_SIZE << order) - 1), 0);
+	return buddy;
+}
+
+/**
+ * bsa_test_name - a name that no heap has yet
+ * @name: room for BSA_NAME_LEN bytes
+ */
+void bsa_test_name(char *name)
+{
+	static atomic_t count = ATOMIC_INIT(0);
+
+	snprintf(name, BSA_NAME_LEN, "test%d", atomic_inc_return(&count));
+}
+
+/**
+ * bsa_test_adopt_heap - destroy a heap when the test ends
+ * @test: the test
+ * @heap: the heap
+ */
+void bsa_test_adopt_heap(struct kunit *test, struct bsa_heap *heap)
+{
+	add_item(test, BSA_TEST_HEAP, heap, 0);
+}
+
+/**
+ * bsa_test_destroy_heap - destroy a heap now
+ * @test: the test
+ * @heap: the heap
+ *
+ * Return: what bsa_heap_destroy() says; other than 0, the heap is still there.
+ */
+int bsa_test_destroy_heap(struct kunit *test, struct bsa_heap *heap)
+{
+	struct bsa_test *own = test->priv;
+	int err = bsa_heap_destroy(heap);
+	struct bsa_test_item *item;
+
+	if (err)
+		return err;
+	list_for_each_entry(item, &own->items, node) {
+		if (item->ptr == heap) {
+			list_del(&item->node);
+			break;
+		}
+	}
+	return 0;
+}
+
+/**
+ * bsa_test_heap - a private heap
+ * @test: the test
+ * @size: bytes that it reserves by itself; 0 for a heap without a section
+ */
+struct bsa_heap *bsa_test_heap(struct kunit *test, size_t size)
+{
+	char name[BSA_NAME_LEN];
+	struct bsa_heap *heap;
+
+	bsa_test_name(name);
+	heap = bsa_heap_create(name, size, NUMA_NO_NODE);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	bsa_test_adopt_heap(test, heap);
+	return heap;
+}
+
+/**
+ * bsa_test_heap_in - a private heap in memory that the test has
+ * @test: the test
+ * @start: its first byte
+ * @size: its bytes
+ */
+struct bsa_heap *bsa_test_heap_in(struct kunit *test, void *start, size_t size)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, 0);
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, size), 0);
+	return heap;
+}
+
+/**
+ * bsa_test_heap_of_one_block - a private heap that starts as a single block
+ * @test: the test
+ * @order: log2 of its pages, 2 to 9
+ *
+ * The largest block of such a heap can be had if and only if not a single page
+ * of it is in use.
+ */
+struct bsa_heap *bsa_test_heap_of_one_block(struct kunit *test,
+					    unsigned int order)
+{
+	struct bsa_heap *heap;
+	size_t size;
+	void *start = region_of_one_block(test, order, &size);
+
+	heap = bsa_test_heap_in(test, start, size);
+	KUNIT_ASSERT_EQ(test, bsa_heap_nr_pages(heap), 1UL << order);
+	return heap;
+}
+
+/**
+ * bsa_test_take_pages - allocate single pages until that fails
+ * @heap: the heap
+ * @pages: filled in; has room for all pages of the heap
+ *
+ * Return: how many there were.
+ */
+size_t bsa_test_take_pages(struct bsa_heap *heap, void **pages)
+{
+	size_t nr = 0;
+
+	for (;;) {
+		pages[nr] = bsa_heap_alloc_pages(heap, 1, PAGE_SIZE,
+						 BSA_TEST_GFP);
+		if (!pages[nr])
+			return nr;
+		nr++;
+	}
+}
+
+/**
+ * bsa_test_take_objects - allocate objects until that fails
+ * @heap: the heap
+ * @size: their size
+ * @ptrs: filled in; has room for one more than fit into the heap
+ *
+ * Return: how many there were.
+ */
+size_t bsa_test_take_objects(struct bsa_heap *heap, size_t size, void **ptrs)
+{
+	size_t nr = 0;
+
+	for (;;) {
+		ptrs[nr] = bsa_heap_alloc(heap, size, 1, BSA_TEST_GFP);
+		if (!ptrs[nr])
+			return nr;
+		nr++;
+	}
+}
+
+/**
+ * bsa_test_give_back - free one after the other
+ * @heap: the heap
+ * @nr: how many
+ * @ptrs: what to free; NULL afterwards
+ */
+void bsa_test_give_back(struct bsa_heap *heap, size_t nr, void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		bsa_heap_free(heap, ptrs[i]);
+		ptrs[i] = NULL;
+	}
+}
+
+/**
+ * bsa_test_count_free_pages - how many single pages can be had
+ * @test: the test
+ * @heap: the heap
+ *
+ * They are allocated until that fails, and freed again.
+ */
+unsigned long bsa_test_count_free_pages(struct kunit *test,
+					struct bsa_heap *heap)
+{
+	void **pages = bsa_test_array(test, bsa_heap_nr_pages(heap) + 1);
+	unsigned long nr = bsa_test_take_pages(heap, pages);
+
+	bsa_test_give_back(heap, nr, pages);
+	return nr;
+}
+
+/**
+ * bsa_test_stats - the totals of a heap
+ * @heap: the heap
+ */
+struct bsa_stats bsa_test_stats(struct bsa_heap *heap)
+{
+	struct bsa_stats stats;
+
+	bsa_heap_get_stats(heap, &stats);
+	return stats;
+}
+
+/**
+ * bsa_test_expect_sums - totals of a quiet heap must agree with each other
+ * @test: the test
+ * @heap: the heap
+ */
+void bsa_test_expect_sums(struct kunit *test, struct bsa_heap *heap)
+{
+	struct bsa_stats stats = bsa_test_stats(heap);
+	unsigned long total = 0, free = 0;
+	struct bsa_section_info info;
+	unsigned int i;
+
+	for (i = 0; i < stats.sections; i++) {
+		KUNIT_EXPECT_EQ(test, bsa_heap_section(heap, i, &info), 0);
+		KUNIT_EXPECT_EQ(test, info.size, info.total_pages << PAGE_SHIFT);
+		total += info.total_pages;
+		free += info.free_pages;
+	}
+	KUNIT_EXPECT_EQ(test, stats.total_pages, total);
+	KUNIT_EXPECT_EQ(test, stats.free_pages, free);
+	KUNIT_EXPECT_EQ(test, stats.managed_bytes, total << PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, stats.managed_bytes,
+			stats.allocated_bytes + (free << PAGE_SHIFT));
+	KUNIT_EXPECT_LE(test, stats.live_pages, total - free);
+	if (!stats.live_pages)
+		KUNIT_EXPECT_EQ(test, stats.allocs - stats.frees,
+				stats.live_objects);
+
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), stats.sections);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_pages(heap), total);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), free);
+	KUNIT_EXPECT_EQ(test, bsa_heap_managed_bytes(heap),
+			stats.managed_bytes);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap),
+			stats.allocated_bytes);
+}

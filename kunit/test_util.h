@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What all tests need: memory, allocators that are taken down by themselves,
+ * and a way to move to another CPU
+ *
+ * Whatever a test gets from here is released when the test ends, also when an
+ * assertion ends it. A heap that has live objects by then fails the test.
+ */
+#ifndef _BSA_TEST_UTIL_H
+#define _BSA_TEST_UTIL_H
+
+#include <bsa/percpu.h>
+#include <kunit/test.h>
+#include <linux/bsa.h>
+#include <linux/string.h>
+
+/* Failures are what many tests want, so the log need not tell. */
+#define BSA_TEST_GFP	(GFP_KERNEL | __GFP_NOWARN)
+
+extern struct kunit_suite bsa_buddy_suite;
+extern struct kunit_suite bsa_slab_suite;
+extern struct kunit_suite bsa_heap_suite;
+extern struct kunit_suite bsa_misuse_suite;
+extern struct kunit_suite bsa_stress_suite;
+
+int bsa_test_init(struct kunit *test);
+void bsa_test_exit(struct kunit *test);
+void bsa_test_set_cpu(struct kunit *test, unsigned int cpu);
+
+void *bsa_test_memory(struct kunit *test, size_t size, gfp_t gfp);
+void *bsa_test_low_memory(struct kunit *test, size_t size);
+void *bsa_test_high_memory(struct kunit *test, size_t size);
+void **bsa_test_array(struct kunit *test, size_t nr);
+
+struct bsa_buddy *bsa_test_buddy(struct kunit *test);
+void bsa_test_add_section(struct kunit *test, struct bsa_buddy *buddy,
+			  unsigned long nr, struct bsa_section_info *info);
+void bsa_test_add_low_section(struct kunit *test, struct bsa_buddy *buddy,
+			      unsigned long nr, struct bsa_section_info *info);
+void bsa_test_add_high_section(struct kunit *test, struct bsa_buddy *buddy,
+			       unsigned long nr, struct bsa_section_info *info);
+struct bsa_buddy *bsa_test_buddy_of_one_block(struct kunit *test,
+					      unsigned int order,
+					      struct bsa_section_info *info);
+
+void bsa_test_name(char *name);
+struct bsa_heap *bsa_test_heap(struct kunit *test, size_t size);
+struct bsa_heap *bsa_test_heap_in(struct kunit *test, void *start, size_t size);
+struct bsa_heap *bsa_test_heap_of_one_block(struct kunit *test,
+					    unsigned int order);
+void bsa_test_adopt_heap(struct kunit *test, struct bsa_heap *heap);
+int bsa_test_destroy_heap(struct kunit *test, struct bsa_heap *heap);
+
+size_t bsa_test_take_pages(struct bsa_heap *heap, void **pages);
+size_t bsa_test_take_objects(struct bsa_heap *heap, size_t size, void **ptrs);
+void bsa_test_give_back(struct bsa_heap *heap, size_t nr, void **ptrs);
+unsigned long bsa_test_count_free_pages(struct kunit *test,
+					struct bsa_heap *heap);
+void bsa_test_expect_sums(struct kunit *test, struct bsa_heap *heap);
+
+struct bsa_stats bsa_test_stats(struct bsa_heap *heap);
+
+static inline bool bsa_test_in_section(const struct bsa_section_info *info,
+				       const void *addr)
+{
+	return (unsigned long)addr >= info->start &&
+	       (unsigned long)addr < info->start + info->size;
+}
+
+static inline bool bsa_test_is_aligned(const void *addr, size_t align)
+{
+	return !((unsigned long)addr & (align - 1));
+}
+
+static inline bool bsa_test_all_bytes(const void *ptr, u8 byte, size_t size)
+{
+	return !memchr_inv(ptr, byte, size);
+}
+
+#endif /* _BSA_TEST_UTIL_H */

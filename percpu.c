@@ -399,11 +399,15 @@ static bool may_take(struct bsa_cpu *c, struct bsa_page *slab)
 	       bsa_slab_is_unused(slab) && READ_ONCE(c->busy) != slab;
 }
 
-/* Give back the unused slabs of any owner that are on its lists. */
-static void reclaim_cpu(struct bsa_cpu *c)
+/*
+ * Give back the unused slabs of any owner that are on its lists. Return true if
+ * some were passed on to others, who then have to be looked at (again).
+ */
+static bool reclaim_cpu(struct bsa_cpu *c)
 {
 	struct llist_node *node, *next, *keep = NULL;
 	struct bsa_page *slab;
+	bool passed_on = false;
 	unsigned long flags;
 	unsigned int class;
 
@@ -434,6 +438,7 @@ static void reclaim_cpu(struct bsa_cpu *c)
 			xchg(&node->next, BSA_NOT_QUEUED);
 			if (slab->owner != c->slabs.owner) {
 				pass_on(slab);
+				passed_on = true;
 				continue;
 			}
 			bsa_slabs_detach(&c->slabs, slab, 0);
@@ -443,6 +448,7 @@ static void reclaim_cpu(struct bsa_cpu *c)
 	}
 	c->pending = keep;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
+	return passed_on;
 }
 
 /* Move up to MOVE_BATCH slabs of a class from @c's lists to the shared set. */
@@ -494,6 +500,16 @@ static void flush_owner(struct bsa_cpu *c)
 	reclaim_cpu(c);
 }
 
+static bool reclaim_all(struct bsa_heap *heap)
+{
+	bool passed_on = false;
+	struct bsa_cpu *c;
+
+	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
+		passed_on |= reclaim_cpu(c);
+	return passed_on;
+}
+
 /* For which heap, and which class, CPUs are asked to let go of slabs. */
 struct flush_request {
 	struct bsa_heap *heap;
@@ -532,7 +548,6 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 {
 	struct flush_request req = { .heap = heap, .class = class };
 	unsigned long flags;
-	struct bsa_cpu *c;
 
 	if (in_nmi())
 		return;
@@ -547,9 +562,8 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 		flush_here(&req);
 		local_irq_restore(flags);
 	}
-	for (c = bsa_percpu_next(heap, NULL); c != &heap->shared;
-	     c = bsa_percpu_next(heap, c))
-		reclaim_cpu(c);
+	if (reclaim_all(heap))
+		reclaim_all(heap);
 	local_irq_save(flags);
 	flush_owner(&heap->shared);
 	local_irq_restore(flags);

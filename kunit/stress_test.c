@@ -1,0 +1,1272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many CPUs at once: random operations against a model, and the pictures in
+ * which CPUs get into each other's way
+ *
+ * Every test puts a thread on each CPU, which stays there (a worker). Workers
+ * make no assertions, which end a test in its own thread only: they note what
+ * was wrong and stop each other, and the test reports it. No wait is without
+ * an end.
+ */
+#include "test_util.h"
+
+#include <linux/completion.h>
+#include <linux/cpu.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/hash.h>
+#include <linux/hrtimer.h>
+#include <linux/io.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/prandom.h>
+#include <linux/random.h>
+#include <linux/sched/task.h>
+#include <linux/sizes.h>
+
+static unsigned long seed;
+module_param(seed, ulong, 0444);
+MODULE_PARM_DESC(seed, "seed of the random operations (default 0: choose one)");
+
+static unsigned int ops = 1000000;
+module_param(ops, uint, 0444);
+MODULE_PARM_DESC(ops, "number of random operations (default 1000000)");
+
+/* On 6.1 suites run before the module's parameters are parsed. */
+static unsigned long parameter(const char *name, unsigned long value)
+{
+	const char *arg = strstr(THIS_MODULE->args, name);
+
+	if (arg)
+		sscanf(arg + strlen(name), "=%lu", &value);
+	return value;
+}
+
+/* For a whole test; the first is when workers are asked to stop. */
+#define TIMEOUT		(60 * HZ)
+#define GRACE		(10 * HZ)
+
+/*
+ * Workers
+ */
+
+/**
+ * struct worker - a thread on one CPU
+ * @task: the thread; NULL while there is none
+ * @fn: what it does
+ * @cpu: where
+ * @index: counts the workers of one start
+ * @next: another worker of the same start, in a ring of all of them
+ * @error: what was wrong first
+ * @ptr: where that was
+ * @size: the size of the object that it was in
+ * @chain: what it has allocated
+ */
+struct worker {
+	struct task_struct *task;
+	void (*fn)(struct worker *w);
+	unsigned int cpu;
+	unsigned int index;
+	struct worker *next;
+	const char *error;
+	const void *ptr;
+	size_t size;
+	void **chain;
+};
+
+static DEFINE_PER_CPU(struct worker, workers);
+
+/**
+ * struct crew - what all workers share
+ * @heap: the heap that the test is about
+ * @largest: pages in the largest block that it had when nothing was allocated
+ * @nr: number of workers started last
+ * @running: how many of them have not finished
+ * @done: all have
+ * @stop: they shall, at once
+ * @hung: one did not; it may still use all memory of the test
+ * @data: whatever the test needs
+ */
+static struct crew {
+	struct bsa_heap *heap;
+	unsigned long largest;
+	unsigned int nr;
+	atomic_t running;
+	struct completion done;
+	bool stop;
+	bool hung;
+	void *data;
+} crew;
+
+static bool stopped(void)
+{
+	cond_resched();
+	return READ_ONCE(crew.stop);
+}
+
+static void fail(struct worker *w, const char *error, const void *ptr,
+		 size_t size)
+{
+	if (!w->error) {
+		w->error = error;
+		w->ptr = ptr;
+		w->size = size;
+	}
+	WRITE_ONCE(crew.stop, true);
+}
+
+static int run_worker(void *data)
+{
+	struct worker *w = data;
+
+	w->fn(w);
+	if (atomic_dec_and_test(&crew.running))
+		complete(&crew.done);
+	return 0;
+}
+
+static void start_workers(struct kunit *test, const struct cpumask *mask,
+			  void (*fn)(struct worker *w))
+{
+	struct worker *w, *first = NULL, *last = NULL;
+	struct task_struct *task;
+	unsigned int cpu;
+
+	crew.nr = 0;
+	crew.stop = false;
+	init_completion(&crew.done);
+	for_each_cpu(cpu, mask) {
+		w = per_cpu_ptr(&workers, cpu);
+		task = kthread_create(run_worker, w, "bsa_stress/%u", cpu);
+		if (IS_ERR(task)) {
+			KUNIT_FAIL(test, "no thread for CPU %u", cpu);
+			continue;
+		}
+		kthread_bind(task, cpu);
+		w->task = get_task_struct(task);
+		w->fn = fn;
+		w->cpu = cpu;
+		w->index = crew.nr++;
+		w->error = NULL;
+		if (last)
+			last->next = w;
+		else
+			first = w;
+		last = w;
+	}
+	KUNIT_ASSERT_NOT_NULL(test, last);
+	last->next = first;
+	atomic_set(&crew.running, crew.nr);
+	for_each_cpu(cpu, mask) {
+		w = per_cpu_ptr(&workers, cpu);
+		if (w->task)
+			wake_up_process(w->task);
+	}
+}
+
+static void join_workers(struct kunit *test)
+{
+	unsigned int cpu;
+
+	if (!wait_for_completion_timeout(&crew.done, TIMEOUT)) {
+		KUNIT_FAIL(test, "workers were not done in time");
+		WRITE_ONCE(crew.stop, true);
+		if (!wait_for_completion_timeout(&crew.done, GRACE)) {
+			crew.hung = true;
+			__module_get(THIS_MODULE);
+		}
+	}
+	KUNIT_ASSERT_FALSE_MSG(test, crew.hung, "%d workers hang",
+			       atomic_read(&crew.running));
+
+	for_each_possible_cpu(cpu) {
+		struct worker *w = per_cpu_ptr(&workers, cpu);
+
+		if (!w->task)
+			continue;
+		kthread_stop(w->task);
+		put_task_struct(w->task);
+		w->task = NULL;
+		if (w->error)
+			KUNIT_FAIL(test, "CPU %u: %s: %p, %zu bytes", cpu,
+				   w->error, w->ptr, w->size);
+	}
+	KUNIT_ASSERT_FALSE(test, crew.stop);
+}
+
+static void run_workers(struct kunit *test, void (*fn)(struct worker *w))
+{
+	start_workers(test, cpu_online_mask, fn);
+	join_workers(test);
+}
+
+/*
+ * Contents: every object is filled with a sequence that its seed determines,
+ * so one that overlaps another, or moves, is found out
+ */
+
+static void fill(void *ptr, size_t size, u64 number)
+{
+	u64 *word = ptr, value = number * GOLDEN_RATIO_64;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(value); i++, value += GOLDEN_RATIO_64)
+		word[i] = value;
+	memcpy(&word[i], &value, size % sizeof(value));
+}
+
+static bool is_intact(const void *ptr, size_t size, u64 number)
+{
+	u64 value = number * GOLDEN_RATIO_64;
+	const u64 *word = ptr;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(value); i++, value += GOLDEN_RATIO_64)
+		if (word[i] != value)
+			return false;
+	return !memcmp(&word[i], &value, size % sizeof(value));
+}
+
+/* For objects that nothing else is known of: their address is the seed. */
+static void mark(void *ptr, size_t size)
+{
+	fill(ptr, size, (unsigned long)ptr);
+}
+
+static void free_marked(struct worker *w, void *ptr, size_t size)
+{
+	if (!is_intact(ptr, size, (unsigned long)ptr))
+		fail(w, "contents have changed", ptr, size);
+	bsa_heap_free(crew.heap, ptr);
+}
+
+/* An object for a test in which there is always enough memory. */
+static void *alloc_marked(struct worker *w, size_t size, gfp_t gfp)
+{
+	void *ptr = bsa_heap_alloc(crew.heap, size, 1, gfp);
+
+	if (ptr)
+		mark(ptr, size);
+	else
+		fail(w, "allocation failed", NULL, size);
+	return ptr;
+}
+
+/*
+ * The heap
+ */
+
+static unsigned long largest_block(void)
+{
+	unsigned long nr = rounddown_pow_of_two(bsa_heap_nr_pages(crew.heap));
+	void *ptr;
+
+	for (; nr; nr /= 2) {
+		ptr = bsa_heap_alloc_pages(crew.heap, nr, PAGE_SIZE,
+					   BSA_TEST_GFP);
+		if (ptr) {
+			bsa_heap_free_pages(crew.heap, ptr, nr);
+			break;
+		}
+	}
+	return nr;
+}
+
+/* Nothing is allocated, and no page is lost or out of reach. */
+static void expect_whole_heap(struct kunit *test)
+{
+	struct bsa_stats stats = bsa_test_stats(crew.heap);
+
+	KUNIT_EXPECT_EQ(test, stats.live_objects, 0);
+	KUNIT_EXPECT_EQ(test, stats.live_pages, 0);
+	KUNIT_EXPECT_EQ(test, stats.allocs, stats.frees);
+	KUNIT_EXPECT_EQ(test, largest_block(), crew.largest);
+	KUNIT_EXPECT_EQ(test, bsa_test_count_free_pages(test, crew.heap),
+			stats.total_pages);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(crew.heap),
+			stats.total_pages);
+	bsa_test_expect_sums(test, crew.heap);
+}
+
+static void *stress_memory(struct kunit *test, size_t size)
+{
+	return bsa_test_array(test, DIV_ROUND_UP(size, sizeof(void *)));
+}
+
+/* Every test has a heap of 8 MiB in two sections, one of them in low memory. */
+static int stress_init(struct kunit *test)
+{
+	void *low;
+	int err;
+
+	err = bsa_test_init(test);
+	if (err)
+		return err;
+	KUNIT_ASSERT_GE_MSG(test, num_online_cpus(), 2,
+			    "these tests need several CPUs");
+	low = bsa_test_low_memory(test, SZ_2M);
+	crew.heap = bsa_test_heap(test, SZ_4M + SZ_2M);
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(crew.heap, low, SZ_2M), 0);
+	crew.largest = largest_block();
+	KUNIT_ASSERT_GT(test, crew.largest, 0);
+	return 0;
+}
+
+static void stress_exit(struct kunit *test)
+{
+	unsigned int cpu;
+
+	for_each_present_cpu(cpu)
+		if (!cpu_online(cpu))
+			KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+	if (!crew.hung)
+		bsa_test_exit(test);
+}
+
+/*
+ * Random operations
+ *
+ * The model is a set of slots. A slot says which object it stands for, of which
+ * size, filled with which numbers. Each worker plays with slots of its own, and
+ * exchanges them for shared ones, so that any CPU frees what any other has
+ * allocated. Workers grow and shrink what they hold by turns: at the top the
+ * heap is exhausted, at the bottom slabs become empty.
+ *
+ * The seed determines what each worker does, but not how they interleave.
+ */
+
+#define NR_SLOTS	3072
+#define NR_SHARED	768
+#define MAX_SIZE	SZ_16K
+#define MAX_BULK	16
+#define TIDE		4096	/* operations from growing to shrinking */
+
+struct slot {
+	void *ptr;
+	size_t size;
+	u64 number;
+};
+
+/**
+ * struct player - what a worker knows
+ * @w: the worker
+ * @rnd: its random numbers
+ * @ops: operations to do
+ * @slot: its slots
+ * @nr: how many
+ * @shared: slots of all workers
+ * @allocs: allocations that succeeded
+ * @frees: frees
+ * @failures: calls that returned less than they were asked for
+ * @refused: frees that were meant to be refused
+ */
+struct player {
+	struct worker *w;
+	struct rnd_state rnd;
+	unsigned int ops;
+	struct slot **slot;
+	unsigned int nr;
+	struct slot **shared;
+	unsigned long allocs;
+	unsigned long frees;
+	unsigned long failures;
+	unsigned long refused;
+};
+
+static u32 below(struct player *p, u32 limit)
+{
+	return prandom_u32_state(&p->rnd) % limit;
+}
+
+/* Few calls may wait for other CPUs, since many fail. */
+static gfp_t random_gfp(struct player *p)
+{
+	return (below(p, 64) ? GFP_ATOMIC : GFP_KERNEL) | __GFP_NOWARN;
+}
+
+/* All magnitudes alike; powers of two and their neighbours more often. */
+static size_t random_size(struct player *p)
+{
+	size_t size = 1UL << below(p, ilog2(MAX_SIZE) + 1);
+
+	switch (below(p, 8)) {
+	case 0:
+		return size;
+	case 1:
+		return size - 1;
+	case 2:
+		return size + 1;
+	default:
+		return min_t(size_t, size + below(p, size), MAX_SIZE);
+	}
+}
+
+static void check_contents(struct player *p, const struct slot *slot)
+{
+	if (!is_intact(slot->ptr, slot->size, slot->number))
+		fail(p->w, "contents have changed", slot->ptr, slot->size);
+}
+
+static void refill(struct player *p, struct slot *slot, void *ptr, size_t size)
+{
+	slot->ptr = ptr;
+	slot->size = size;
+	slot->number = prandom_u32_state(&p->rnd);
+	fill(ptr, size, slot->number);
+}
+
+/* What bsa_heap_size() has to say of a new object. */
+static size_t expected_size(size_t size, size_t align)
+{
+	if (!size)
+		return 0;
+	if (max(size, align) > BSA_MAX_OBJECT)
+		return PAGE_SIZE << get_order(size);
+	return roundup_pow_of_two(max3(size, align, (size_t)8));
+}
+
+/* Put a new object into an empty slot. */
+static void accept(struct player *p, struct slot *slot, void *ptr, size_t size,
+		   size_t align)
+{
+	if (size)
+		p->allocs++;
+	else if (ptr != ZERO_SIZE_PTR)
+		fail(p->w, "size 0 is not ZERO_SIZE_PTR", ptr, size);
+	if (is_power_of_2(size))
+		align = max(size, align);
+	if (size && !bsa_test_is_aligned(ptr, align))
+		fail(p->w, "alignment", ptr, size);
+	refill(p, slot, ptr, size);
+}
+
+/*
+ * What fits into a page must not fail while many pages are free. Others may
+ * have had them in the meantime, but not several times in a row.
+ */
+static void check_failure(struct player *p, size_t size)
+{
+	unsigned int tries;
+	void *ptr;
+
+	p->failures++;
+	if (size > BSA_MAX_OBJECT)
+		return;
+	for (tries = 0; tries < 3; tries++) {
+		if (bsa_heap_nr_free_pages(crew.heap) <
+		    bsa_heap_nr_pages(crew.heap) / 4)
+			return;
+		ptr = bsa_heap_alloc(crew.heap, size, 1, BSA_TEST_GFP);
+		if (ptr) {
+			bsa_heap_free(crew.heap, ptr);
+			p->allocs++;
+			p->frees++;
+			return;
+		}
+		p->failures++;
+	}
+	fail(p->w, "allocation failed with a quarter of the heap free", NULL,
+	     size);
+}
+
+static void allocate(struct player *p, struct slot *slot)
+{
+	size_t size = random_size(p), want, align = 1, nr;
+	gfp_t gfp = random_gfp(p);
+	bool zero = false;
+	void *ptr;
+
+	want = size;
+	switch (below(p, 10)) {
+	case 0:
+	case 1:
+		align = 1UL << below(p, 15);
+		want = max(size, align);
+		ptr = bsa_heap_alloc(crew.heap, size, align, gfp);
+		break;
+	case 2:
+		zero = true;
+		ptr = bsa_heap_alloc(crew.heap, size, 1, gfp | __GFP_ZERO);
+		break;
+	case 3:
+		zero = true;
+		nr = 1 + below(p, 8);
+		size = nr * (size / nr);
+		ptr = bsa_heap_calloc(crew.heap, nr, size / nr, gfp);
+		break;
+	case 4:
+		nr = 1 + below(p, 4);
+		align = PAGE_SIZE << below(p, 3);
+		size = nr * PAGE_SIZE;
+		want = MAX_SIZE;
+		ptr = bsa_heap_alloc_pages(crew.heap, nr, align, gfp);
+		break;
+	case 5:
+		align = PAGE_SIZE;
+		size = PAGE_SIZE;
+		want = MAX_SIZE;
+		ptr = bsa_heap_alloc_pages_lowmem(crew.heap, 1, align, gfp);
+		if (ptr && virt_to_phys(ptr) >= SZ_4G)
+			fail(p->w, "not in low memory", ptr, size);
+		break;
+	default:
+		ptr = bsa_heap_alloc(crew.heap, size, 1, gfp);
+		break;
+	}
+	if (!ptr) {
+		check_failure(p, want);
+		return;
+	}
+	if (bsa_heap_size(crew.heap, ptr) != expected_size(size, align))
+		fail(p->w, "bsa_heap_size()", ptr, size);
+	if (zero && size && memchr_inv(ptr, 0, size))
+		fail(p->w, "not zero", ptr, size);
+	accept(p, slot, ptr, size, align);
+}
+
+static void release(struct player *p, struct slot *slot)
+{
+	check_contents(p, slot);
+	if (slot->size >= PAGE_SIZE && below(p, 2))
+		bsa_heap_free_pages(crew.heap, slot->ptr,
+				    DIV_ROUND_UP(slot->size, PAGE_SIZE));
+	else
+		bsa_heap_free(crew.heap, slot->ptr);
+	if (slot->size)
+		p->frees++;
+	slot->ptr = NULL;
+}
+
+static void resize(struct player *p, struct slot *slot)
+{
+	size_t size = random_size(p);
+	void *ptr;
+
+	check_contents(p, slot);
+	ptr = bsa_heap_realloc(crew.heap, slot->ptr, size, random_gfp(p));
+	if (!ptr) {
+		check_failure(p, size);
+		return;
+	}
+	if (!is_intact(ptr, min(size, slot->size), slot->number))
+		fail(p->w, "contents are lost", ptr, size);
+	if (ptr != slot->ptr) {
+		p->allocs += !!size;
+		p->frees += !!slot->size;
+	}
+	refill(p, slot, ptr, size);
+}
+
+static void exchange(struct player *p, unsigned int i)
+{
+	p->slot[i] = xchg(&p->shared[below(p, NR_SHARED)], p->slot[i]);
+}
+
+/* Up to MAX_BULK slots that hold something, or that do not, from @i on. */
+static unsigned int find_slots(struct player *p, unsigned int i, bool live,
+			       struct slot **found)
+{
+	unsigned int nr = 0;
+
+	for (; i < p->nr && nr < MAX_BULK; i++)
+		if (!!p->slot[i]->ptr == live)
+			found[nr++] = p->slot[i];
+	return nr;
+}
+
+static void allocate_bulk(struct player *p, unsigned int i)
+{
+	struct slot *empty[MAX_BULK];
+	size_t size = random_size(p);
+	unsigned int nr, got;
+	void *ptr[MAX_BULK];
+
+	nr = find_slots(p, i, false, empty);
+	got = bsa_heap_alloc_bulk(crew.heap, size, random_gfp(p), nr, ptr);
+	if (got < nr)
+		check_failure(p, size);
+	while (got--)
+		accept(p, empty[got], ptr[got], size, 1);
+}
+
+static void release_bulk(struct player *p, unsigned int i)
+{
+	struct slot *live[MAX_BULK];
+	void *ptr[MAX_BULK];
+	unsigned int nr, k;
+
+	nr = find_slots(p, i, true, live);
+	for (k = 0; k < nr; k++) {
+		check_contents(p, live[k]);
+		ptr[k] = live[k]->ptr;
+		p->frees += !!live[k]->size;
+		live[k]->ptr = NULL;
+	}
+	bsa_heap_free_bulk(crew.heap, nr, ptr);
+}
+
+/*
+ * Free an object twice. Nobody can allocate it in between: this CPU does not,
+ * and a slab that has another live object is not given to others.
+ */
+static void free_twice(struct player *p)
+{
+	size_t size = 1UL << below(p, ilog2(BSA_MAX_OBJECT));
+	void *ptr[2] = {};
+	unsigned int nr;
+
+	preempt_disable();
+	nr = bsa_heap_alloc_bulk(crew.heap, size, GFP_ATOMIC | __GFP_NOWARN,
+				 2, ptr);
+	p->failures += nr < 2;
+	p->allocs += nr;
+	p->frees += nr;
+	bsa_heap_free(crew.heap, ptr[0]);
+	if (nr == 2 && ((ulong)ptr[0] ^ (ulong)ptr[1]) < PAGE_SIZE) {
+		bsa_heap_free(crew.heap, ptr[0]);
+		p->refused++;
+	}
+	bsa_heap_free(crew.heap, ptr[1]);
+	preempt_enable();
+}
+
+/* Frees of what is not an object, all around one that is. */
+static void misuse(struct player *p, struct slot *slot)
+{
+	size_t usable = bsa_heap_size(crew.heap, slot->ptr);
+
+	if (!slot->size) {
+		free_twice(p);
+		return;
+	}
+	p->refused++;
+	switch (below(p, 4)) {
+	case 0:
+		bsa_heap_free(crew.heap, slot->ptr + 1 + below(p, usable - 1));
+		break;
+	case 1:
+		bsa_heap_free_pages(crew.heap,
+				    slot->ptr + 1 + below(p, usable - 1), 1);
+		break;
+	case 2:
+		bsa_heap_free(crew.heap, slot);
+		break;
+	default:
+		bsa_free(slot->ptr);
+		break;
+	}
+	check_contents(p, slot);
+}
+
+static void play(struct worker *w)
+{
+	struct player *p = (struct player *)crew.data + w->index;
+	unsigned int done;
+
+	p->w = w;
+	for (done = 0; done < p->ops && !stopped(); done++) {
+		unsigned int i = below(p, p->nr), dice = below(p, 100);
+		bool shrink = done / TIDE % 2;
+		struct slot *slot;
+
+		if (dice % 2)
+			exchange(p, i);
+		slot = p->slot[i];
+		if (dice < 2)
+			allocate_bulk(p, i);
+		else if (dice < 3)
+			release_bulk(p, i);
+		else if (!slot->ptr && (!shrink || dice < 25))
+			allocate(p, slot);
+		else if (!slot->ptr && !below(p, 50))
+			free_twice(p);
+		else if (!slot->ptr)
+			exchange(p, i);
+		else if (dice < 15)
+			resize(p, slot);
+		else if (dice < 45 || (shrink && dice < 80))
+			release(p, slot);
+		else if (dice < 80)
+			check_contents(p, slot);
+		else if (!below(p, 20))
+			misuse(p, slot);
+		else
+			exchange(p, i);
+	}
+}
+
+/* The counters of the heap are those of the players. */
+static void expect_counters(struct kunit *test, const struct player *sum)
+{
+	struct bsa_stats stats = bsa_test_stats(crew.heap);
+
+	KUNIT_EXPECT_EQ(test, stats.allocs, sum->allocs);
+	KUNIT_EXPECT_EQ(test, stats.frees, sum->frees);
+	KUNIT_EXPECT_EQ(test, stats.failures, sum->failures);
+	KUNIT_EXPECT_EQ(test, stats.refused_frees +
+			bsa_test_stats(NULL).refused_frees, sum->refused);
+}
+
+/* What the heap counts as live is in the slots. */
+static void expect_live(struct kunit *test, const struct slot *slots)
+{
+	struct bsa_stats stats = bsa_test_stats(crew.heap);
+	unsigned long objects = 0, pages = 0;
+	unsigned int i;
+	size_t size;
+
+	for (i = 0; i < NR_SLOTS; i++) {
+		size = bsa_heap_size(crew.heap, slots[i].ptr);
+		if (size > BSA_MAX_OBJECT)
+			pages += size >> PAGE_SHIFT;
+		else if (size)
+			objects++;
+	}
+	KUNIT_EXPECT_EQ(test, stats.live_objects, objects);
+	KUNIT_EXPECT_EQ(test, stats.live_pages, pages);
+	bsa_test_expect_sums(test, crew.heap);
+}
+
+static void random_operations_agree_with_a_model(struct kunit *test)
+{
+	struct bsa_stats before = bsa_test_stats(crew.heap), after;
+	unsigned long number = parameter("seed", seed) ?: get_random_long();
+	unsigned long total = parameter("ops", ops);
+	unsigned int nr = num_online_cpus(), i;
+	struct player *players, sum = {
+		.allocs = before.allocs,
+		.frees = before.frees,
+		.failures = before.failures,
+		.refused = before.refused_frees +
+			   bsa_test_stats(NULL).refused_frees,
+	};
+	struct slot **deal, *slots;
+
+	kunit_info(test, "seed=%lu ops=%lu, on %u CPUs\n", number, total, nr);
+	players = stress_memory(test, nr * sizeof(*players));
+	slots = stress_memory(test, NR_SLOTS * sizeof(*slots));
+	deal = stress_memory(test, NR_SLOTS * sizeof(*deal));
+	for (i = 0; i < NR_SLOTS; i++)
+		deal[i] = &slots[i];
+	for (i = 0; i < nr; i++) {
+		struct player *p = &players[i];
+
+		prandom_seed_state(&p->rnd, number + i * GOLDEN_RATIO_64);
+		p->ops = total / nr;
+		p->nr = (NR_SLOTS - NR_SHARED) / nr;
+		p->slot = deal + NR_SHARED + i * p->nr;
+		p->shared = deal;
+	}
+	crew.data = players;
+	run_workers(test, play);
+
+	for (i = 0; i < nr; i++) {
+		sum.allocs += players[i].allocs;
+		sum.frees += players[i].frees;
+		sum.failures += players[i].failures;
+		sum.refused += players[i].refused;
+	}
+	after = bsa_test_stats(crew.heap);
+	kunit_info(test, "%lu allocations, %lu freed on another CPU, %lu failed, %lu frees refused\n",
+		   sum.allocs - before.allocs, after.remote_frees,
+		   sum.failures - before.failures,
+		   after.refused_frees - before.refused_frees);
+	expect_counters(test, &sum);
+	expect_live(test, slots);
+
+	/* Everything goes, on a single CPU, whoever has allocated it. */
+	for (i = 0; i < NR_SLOTS; i++)
+		if (slots[i].ptr)
+			release(&players[0], &slots[i]);
+	KUNIT_EXPECT_FALSE(test, crew.stop);
+	expect_whole_heap(test);
+	KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, crew.heap), 0);
+}
+
+/*
+ * A ring from one CPU to another
+ */
+
+#define RING_SIZE	256
+#define RING_OBJECTS	100000
+#define RING_BYTES	256
+
+struct ring {
+	void *object[RING_SIZE];
+	unsigned int head;
+	unsigned int tail;
+	size_t most;
+};
+
+static void produce(struct worker *w, struct ring *ring)
+{
+	unsigned int head;
+	void *ptr;
+
+	for (head = 0; head < RING_OBJECTS; head++) {
+		/* Pairs with consume(). */
+		while (head - smp_load_acquire(&ring->tail) == RING_SIZE)
+			if (stopped())
+				return;
+		ptr = bsa_heap_alloc(crew.heap, RING_BYTES, 1, GFP_ATOMIC);
+		if (!ptr) {
+			fail(w, "objects do not come back", NULL, RING_BYTES);
+			return;
+		}
+		fill(ptr, RING_BYTES, head);
+		ring->object[head % RING_SIZE] = ptr;
+		/* Pairs with consume(). */
+		smp_store_release(&ring->head, head + 1);
+		if (head % 64 == 0)
+			ring->most = max(ring->most,
+					 bsa_heap_allocated_bytes(crew.heap));
+	}
+}
+
+static void consume(struct worker *w, struct ring *ring)
+{
+	unsigned int tail;
+	void *ptr;
+
+	for (tail = 0; tail < RING_OBJECTS; tail++) {
+		/* Pairs with produce(). */
+		while (smp_load_acquire(&ring->head) == tail)
+			if (stopped())
+				return;
+		ptr = ring->object[tail % RING_SIZE];
+		if (!is_intact(ptr, RING_BYTES, tail))
+			fail(w, "contents have changed", ptr, RING_BYTES);
+		bsa_heap_free(crew.heap, ptr);
+		/* Pairs with produce(). */
+		smp_store_release(&ring->tail, tail + 1);
+	}
+}
+
+static void pass_objects_on(struct worker *w)
+{
+	if (w->index == 0)
+		produce(w, crew.data);
+	else if (w->index == 1)
+		consume(w, crew.data);
+}
+
+/* One CPU only allocates, another only frees, 25 MB through a heap of 8 MiB. */
+static void objects_freed_elsewhere_come_back_to_their_owner(struct kunit *test)
+{
+	struct ring *ring = stress_memory(test, sizeof(*ring));
+	struct bsa_stats stats;
+
+	crew.data = ring;
+	run_workers(test, pass_objects_on);
+
+	/* What is in the ring, and as much again in slabs not drained yet. */
+	KUNIT_EXPECT_LE(test, ring->most, 4 * RING_SIZE * RING_BYTES);
+	stats = bsa_test_stats(crew.heap);
+	KUNIT_EXPECT_EQ(test, stats.remote_frees, RING_OBJECTS);
+	KUNIT_EXPECT_GT(test, stats.drains, 0);
+	expect_whole_heap(test);
+}
+
+/*
+ * All memory, by all CPUs at once
+ */
+
+/* What a worker holds is a chain through the first bytes of each object. */
+static bool allocate_link(struct worker *w, size_t size)
+{
+	void **ptr = bsa_heap_alloc(crew.heap, size, 1, BSA_TEST_GFP);
+
+	if (!ptr)
+		return false;
+	mark(ptr + 1, size - sizeof(*ptr));
+	*ptr = w->chain;
+	w->chain = ptr;
+	return true;
+}
+
+/* Some small objects, then the largest there are, down to 64 bytes. */
+static void allocate_all(struct worker *w)
+{
+	unsigned int i;
+	size_t size;
+
+	w->chain = NULL;
+	for (i = 0; i < 3000 && allocate_link(w, 8UL << i % 3); i++)
+		;
+	for (size = BSA_MAX_OBJECT >> w->index % 3; size >= 64; size /= 2)
+		while (!stopped() && allocate_link(w, size))
+			;
+}
+
+static void free_all_of_next(struct worker *w)
+{
+	void **ptr, **next;
+	size_t size;
+
+	for (ptr = w->next->chain; ptr && !stopped(); ptr = next) {
+		next = *ptr;
+		size = bsa_heap_size(crew.heap, ptr) - sizeof(*ptr);
+		if (!is_intact(ptr + 1, size, (unsigned long)(ptr + 1)))
+			fail(w, "contents have changed", ptr, size);
+		bsa_heap_free(crew.heap, ptr);
+	}
+}
+
+/* The heap is full, then each CPU frees what its neighbour has; twice. */
+static void exhausted_heap_recovers_to_the_page(struct kunit *test)
+{
+	struct bsa_stats stats;
+	int round;
+
+	for (round = 0; round < 2; round++) {
+		run_workers(test, allocate_all);
+		stats = bsa_test_stats(crew.heap);
+		KUNIT_EXPECT_EQ(test, stats.free_pages, 0);
+		KUNIT_EXPECT_EQ(test, stats.allocs - stats.frees,
+				stats.live_objects);
+
+		run_workers(test, free_all_of_next);
+		expect_whole_heap(test);
+	}
+}
+
+/*
+ * Flushes
+ */
+
+#define FLUSHES		100
+#define FLUSH_BYTES	64
+
+/**
+ * struct crowd - workers that fill a heap
+ * @object: their objects
+ * @nr: how many each has, at most
+ * @done: the first worker has had enough
+ */
+struct crowd {
+	void **object;
+	size_t nr;
+	bool done;
+};
+
+static void fill_crowd(struct worker *w)
+{
+	struct crowd *crowd = crew.data;
+	void **object = crowd->object + w->index * crowd->nr;
+	size_t i;
+
+	for (i = 0; i < crowd->nr && !stopped(); i++)
+		object[i] = alloc_marked(w, FLUSH_BYTES, GFP_KERNEL);
+}
+
+/* The first worker finds nothing, and interrupts the others for it. */
+static void flush_crowd(struct worker *w, struct crowd *crowd)
+{
+	unsigned int i;
+
+	for (i = 0; i < FLUSHES && !stopped(); i++)
+		allocate_link(w, FLUSH_BYTES);
+	WRITE_ONCE(crowd->done, true);
+}
+
+static void turn_over_crowd(struct worker *w)
+{
+	struct crowd *crowd = crew.data;
+	void **object = crowd->object + w->index * crowd->nr;
+	struct rnd_state rnd;
+	size_t i;
+
+	w->chain = NULL;
+	if (w->index == 0)
+		flush_crowd(w, crowd);
+	prandom_seed_state(&rnd, w->index);
+	while (!READ_ONCE(crowd->done) && !stopped()) {
+		i = prandom_u32_state(&rnd) % crowd->nr;
+		if (object[i])
+			free_marked(w, object[i], FLUSH_BYTES);
+		object[i] = bsa_heap_alloc(crew.heap, FLUSH_BYTES, 1,
+					   GFP_ATOMIC | __GFP_NOWARN);
+		if (object[i])
+			mark(object[i], FLUSH_BYTES);
+	}
+	for (i = 0; i < crowd->nr && !READ_ONCE(crew.stop); i++)
+		if (object[i])
+			free_marked(w, object[i], FLUSH_BYTES);
+}
+
+/*
+ * All CPUs free and allocate in a full heap, and one of them interrupts the
+ * others again and again for what they have.
+ */
+static void flushes_interrupt_frees(struct kunit *test)
+{
+	struct crowd *crowd = stress_memory(test, sizeof(*crowd));
+	unsigned int nr = num_online_cpus();
+
+	crowd->nr = bsa_heap_managed_bytes(crew.heap) / FLUSH_BYTES / nr;
+	crowd->object = bsa_test_array(test, crowd->nr * nr);
+	crew.data = crowd;
+	run_workers(test, fill_crowd);
+	run_workers(test, turn_over_crowd);
+	run_workers(test, free_all_of_next);
+	expect_whole_heap(test);
+}
+
+/*
+ * Hard interrupts
+ */
+
+#define NEST_BYTES	64
+#define NEST_OBJECTS	8
+#define NEST_TICKS	1000
+
+/**
+ * struct nest - objects that a worker and the timer on its CPU exchange
+ * @timer: its function runs in hard interrupt context
+ * @w: the worker
+ * @object: the objects
+ * @ticks: how often the timer has run
+ */
+struct nest {
+	struct hrtimer timer;
+	struct worker *w;
+	void *object[NEST_OBJECTS];
+	unsigned int ticks;
+};
+
+static DEFINE_PER_CPU(struct nest, nests);
+
+static void replace_object(struct nest *nest, unsigned int i)
+{
+	void *ptr = alloc_marked(nest->w, NEST_BYTES, GFP_ATOMIC);
+
+	ptr = xchg(&nest->object[i % NEST_OBJECTS], ptr);
+	if (ptr)
+		free_marked(nest->w, ptr, NEST_BYTES);
+}
+
+static enum hrtimer_restart tick(struct hrtimer *timer)
+{
+	struct nest *nest = container_of(timer, struct nest, timer);
+	void *ptr;
+
+	if (!in_hardirq())
+		fail(nest->w, "not in hard interrupt context", NULL, 0);
+	replace_object(nest, nest->ticks);
+	/* Pages, too, if only now and then. */
+	if (nest->ticks % 16 == 0) {
+		ptr = alloc_marked(nest->w, PAGE_SIZE, GFP_ATOMIC);
+		if (ptr)
+			free_marked(nest->w, ptr, PAGE_SIZE);
+	}
+	WRITE_ONCE(nest->ticks, nest->ticks + 1);
+	return HRTIMER_NORESTART;
+}
+
+static void allocate_under_interrupts(struct worker *w)
+{
+	struct nest *nest = per_cpu_ptr(&nests, w->cpu);
+	unsigned int i;
+
+	memset(nest, 0, sizeof(*nest));
+	nest->w = w;
+	hrtimer_init(&nest->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	nest->timer.function = tick;
+	for (i = 0; READ_ONCE(nest->ticks) < NEST_TICKS && !stopped(); i++) {
+		if (!hrtimer_active(&nest->timer))
+			hrtimer_start(&nest->timer, 10 * NSEC_PER_USEC,
+				      HRTIMER_MODE_REL_PINNED_HARD);
+		replace_object(nest, i);
+	}
+	hrtimer_cancel(&nest->timer);
+	for (i = 0; i < NEST_OBJECTS; i++)
+		if (nest->object[i])
+			free_marked(w, nest->object[i], NEST_BYTES);
+}
+
+/* On each CPU a thread and a hard interrupt allocate from the same slabs. */
+static void hard_interrupts_nest_in_the_fast_path(struct kunit *test)
+{
+	run_workers(test, allocate_under_interrupts);
+	/*
+	 * Nobody frees another CPU's objects here. So remote frees are those
+	 * that found their own CPU busy: the interrupt did hit the fast path.
+	 */
+	KUNIT_EXPECT_GT(test, bsa_test_stats(crew.heap).remote_frees, 0);
+	expect_whole_heap(test);
+}
+
+/*
+ * CPUs that come and go
+ */
+
+#define ESTATE_OBJECTS	4096
+#define ESTATE_BYTES	64
+
+/**
+ * struct estate - what the CPU that goes offline leaves behind
+ * @object: its objects
+ * @next: the first that nobody has freed yet
+ * @hurry: the CPU is gone
+ */
+struct estate {
+	void *object[ESTATE_OBJECTS];
+	atomic_t next;
+	bool hurry;
+};
+
+static size_t estate_size(unsigned int i)
+{
+	return 8UL << (i % BSA_NR_CLASSES);
+}
+
+/* Objects of all classes in full, partial and active slabs. */
+static void build_estate(struct worker *w)
+{
+	struct estate *estate = crew.data;
+	unsigned int i;
+
+	atomic_set(&estate->next, 0);
+	estate->hurry = false;
+	for (i = 0; i < ESTATE_OBJECTS; i++)
+		estate->object[i] = alloc_marked(w, estate_size(i), GFP_KERNEL);
+	for (i = 0; i < ESTATE_OBJECTS; i += 5) {
+		if (estate->object[i])
+			free_marked(w, estate->object[i], estate_size(i));
+		estate->object[i] = NULL;
+	}
+}
+
+static void free_estate(struct worker *w)
+{
+	struct estate *estate = crew.data;
+	void *ptr;
+	int i;
+
+	while (!stopped()) {
+		i = atomic_inc_return(&estate->next) - 1;
+		if (i >= ESTATE_OBJECTS)
+			break;
+		if (estate->object[i])
+			free_marked(w, estate->object[i], estate_size(i));
+		ptr = alloc_marked(w, estate_size(i), GFP_KERNEL);
+		if (ptr)
+			free_marked(w, ptr, estate_size(i));
+		if (!READ_ONCE(estate->hurry))
+			usleep_range(50, 100);
+	}
+}
+
+/*
+ * A CPU goes offline while others free what it has allocated; or they begin
+ * when it is offline already, and meanwhile it comes back.
+ */
+static void cpu_leaves_its_memory_to_others(struct kunit *test)
+{
+	struct estate *estate = stress_memory(test, sizeof(*estate));
+	unsigned int cpu = cpumask_next(0, cpu_online_mask);
+	static struct cpumask others;
+	unsigned long live;
+	int round;
+
+	crew.data = estate;
+	cpumask_andnot(&others, cpu_online_mask, cpumask_of(cpu));
+	for (round = 0; round < 4; round++) {
+		start_workers(test, cpumask_of(cpu), build_estate);
+		join_workers(test);
+		live = ESTATE_OBJECTS - DIV_ROUND_UP(ESTATE_OBJECTS, 5);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(crew.heap).live_objects,
+				live);
+
+		if (round % 2 == 0) {
+			start_workers(test, &others, free_estate);
+			KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
+		} else {
+			KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
+			KUNIT_EXPECT_EQ(test,
+					bsa_test_stats(crew.heap).live_objects,
+					live);
+			start_workers(test, &others, free_estate);
+			KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+		}
+		WRITE_ONCE(estate->hurry, true);
+		join_workers(test);
+		expect_whole_heap(test);
+		if (round % 2 == 0)
+			KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+	}
+}
+
+/* Partial slabs of nobody but the CPU that goes offline. */
+static void build_single_class(struct worker *w)
+{
+	struct estate *estate = crew.data;
+	unsigned int i;
+
+	for (i = 0; i < ESTATE_OBJECTS; i++)
+		estate->object[i] = alloc_marked(w, ESTATE_BYTES, GFP_KERNEL);
+}
+
+/*
+ * The heap is full; every other object of one CPU is freed, by another. They
+ * must be there for the next allocations: while that CPU is idle, and when it
+ * is offline.
+ */
+static void expect_every_other_is_reused(struct kunit *test, bool offline)
+{
+	struct estate *estate = stress_memory(test, sizeof(*estate));
+	unsigned int cpu = cpumask_next(0, cpu_online_mask), i;
+	size_t nr = bsa_heap_managed_bytes(crew.heap) / ESTATE_BYTES;
+	void **rest = bsa_test_array(test, nr + 1);
+
+	crew.data = estate;
+	start_workers(test, cpumask_of(cpu), build_single_class);
+	join_workers(test);
+	if (offline)
+		KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
+
+	nr = bsa_test_take_objects(crew.heap, ESTATE_BYTES, rest);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(crew.heap), 0);
+	for (i = 0; i < ESTATE_OBJECTS; i += 2)
+		bsa_heap_free(crew.heap, estate->object[i]);
+	KUNIT_EXPECT_EQ(test, bsa_test_take_objects(crew.heap, ESTATE_BYTES,
+						    rest + nr),
+			ESTATE_OBJECTS / 2);
+
+	bsa_test_give_back(crew.heap, nr + ESTATE_OBJECTS / 2, rest);
+	for (i = 1; i < ESTATE_OBJECTS; i += 2)
+		bsa_heap_free(crew.heap, estate->object[i]);
+	expect_whole_heap(test);
+	if (offline)
+		KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+}
+
+static void objects_of_an_idle_cpu_are_reused(struct kunit *test)
+{
+	expect_every_other_is_reused(test, false);
+}
+
+static void objects_of_an_offline_cpu_are_reused(struct kunit *test)
+{
+	expect_every_other_is_reused(test, true);
+}
+
+static struct kunit_case stress_cases[] = {
+	KUNIT_CASE(random_operations_agree_with_a_model),
+	KUNIT_CASE(objects_freed_elsewhere_come_back_to_their_owner),
+	KUNIT_CASE(exhausted_heap_recovers_to_the_page),
+	KUNIT_CASE(flushes_interrupt_frees),
+	KUNIT_CASE(hard_interrupts_nest_in_the_fast_path),
+	KUNIT_CASE(cpu_leaves_its_memory_to_others),
+	KUNIT_CASE(objects_of_an_idle_cpu_are_reused),
+	KUNIT_CASE(objects_of_an_offline_cpu_are_reused),
+	{}
+};
+
+struct kunit_suite bsa_stress_suite = {
+	.name = "bsa_stress",
+	.init = stress_init,
+	.exit = stress_exit,
+	.test_cases = stress_cases,
+};

@@ -562,11 +562,11 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 		flush_here(&req);
 		local_irq_restore(flags);
 	}
-	if (reclaim_all(heap))
-		reclaim_all(heap);
 	local_irq_save(flags);
 	flush_owner(&heap->shared);
 	local_irq_restore(flags);
+	if (reclaim_all(heap))
+		reclaim_all(heap);
 }
 
 /**

@@ -58,12 +58,24 @@ unsigned long bsa_pagemap_nr_leaves(unsigned long nr_pages)
 	return DIV_ROUND_UP(nr_pages - 1, BSA_LEAF_PAGES) + 1;
 }
 
+/* A leaf as the upper level has it, and back. */
+static struct bsa_page **leaf_origin(struct bsa_leaf *leaf,
+				     unsigned long granule)
+{
+	return leaf->page - granule * BSA_LEAF_PAGES;
+}
+
+static struct bsa_leaf *leaf_of(unsigned long granule)
+{
+	return (struct bsa_leaf *)(bsa_pagemap.leaf[granule] +
+				   granule * BSA_LEAF_PAGES);
+}
+
 static struct bsa_page **map_entry(unsigned long addr)
 {
 	unsigned long offset = addr - PAGE_OFFSET;
-	struct bsa_leaf *leaf = bsa_pagemap.leaf[offset >> BSA_LEAF_SHIFT];
 
-	return &leaf->page[(offset >> PAGE_SHIFT) % BSA_LEAF_PAGES];
+	return &bsa_pagemap.leaf[offset >> BSA_LEAF_SHIFT][offset >> PAGE_SHIFT];
 }
 
 static void clear_leaf(struct bsa_leaf *leaf)
@@ -151,12 +163,13 @@ void bsa_pagemap_add(struct bsa_range *range)
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	for (granule = first_granule(range); granule <= last_granule(range);
 	     granule++) {
-		if (bsa_pagemap.leaf[granule] != &bsa_no_leaf)
+		if (leaf_of(granule) != &bsa_no_leaf)
 			continue;
 		clear_leaf(own_leaf(range, granule));
 		/* Pairs with the address dependency in bsa_page_of(). */
 		smp_store_release(&bsa_pagemap.leaf[granule],
-				  own_leaf(range, granule));
+				  leaf_origin(own_leaf(range, granule),
+					      granule));
 	}
 	/*
 	 * Nobody has an address in the range yet. Whoever gets one has it from
@@ -175,8 +188,8 @@ static int move_leaf(void *data)
 {
 	struct leaf_move *move = data;
 
-	*move->to = *bsa_pagemap.leaf[move->granule];
-	bsa_pagemap.leaf[move->granule] = move->to;
+	*move->to = *leaf_of(move->granule);
+	bsa_pagemap.leaf[move->granule] = leaf_origin(move->to, move->granule);
 	return 0;
 }
 
@@ -186,10 +199,11 @@ static void drop_leaf(struct bsa_range *range, unsigned long granule)
 	struct bsa_range *other = other_range(range, granule);
 	struct leaf_move move = { .granule = granule };
 
-	if (bsa_pagemap.leaf[granule] != own_leaf(range, granule))
+	if (leaf_of(granule) != own_leaf(range, granule))
 		return;
 	if (!other) {
-		WRITE_ONCE(bsa_pagemap.leaf[granule], &bsa_no_leaf);
+		WRITE_ONCE(bsa_pagemap.leaf[granule],
+			   leaf_origin(&bsa_no_leaf, granule));
 		return;
 	}
 	move.to = own_leaf(other, granule);
@@ -238,7 +252,7 @@ int bsa_pagemap_init(void)
 	if (!bsa_pagemap.leaf)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++)
-		bsa_pagemap.leaf[i] = &bsa_no_leaf;
+		bsa_pagemap.leaf[i] = leaf_origin(&bsa_no_leaf, i);
 	bsa_pagemap.nr = nr;
 	return 0;
 }

@@ -73,6 +73,9 @@
 
 static DEFINE_PER_CPU_ALIGNED(struct bsa_cpu, bsa_default_cpu);
 
+/* Each CPU's own, to be had with one instruction. */
+static DEFINE_PER_CPU(struct bsa_cpu *, bsa_this_cpu);
+
 struct bsa_heap bsa_default_heap = {
 	.name = "default",
 	.cpu = &bsa_default_cpu,
@@ -140,37 +143,45 @@ static __always_inline void leave(struct bsa_cpu *c)
 	smp_store_release(&c->busy, NULL);
 }
 
-static void *alloc_slow(struct bsa_heap *heap, size_t size, gfp_t gfp,
-			unsigned long caller);
-static void free_last(struct bsa_cpu *c, struct bsa_page *slab);
+/*
+ * Where the active slab for a request is, in bytes from the first one; by size,
+ * in steps of 8 bytes.
+ */
+#define AT(class)	((class) * sizeof(struct bsa_active))
+static const u16 active_at[BSA_MAX_OBJECT / 8] = {
+	[0] = AT(0),
+	[1] = AT(1),
+	[2 ... 3] = AT(2),
+	[4 ... 7] = AT(3),
+	[8 ... 15] = AT(4),
+	[16 ... 31] = AT(5),
+	[32 ... 63] = AT(6),
+	[64 ... 127] = AT(7),
+	[128 ... 255] = AT(8),
+};
 
-static __always_inline void *alloc_object(struct bsa_heap *heap,
-					  struct bsa_cpu __percpu *cpus,
-					  size_t size, gfp_t gfp,
-					  unsigned long caller)
+/* Take an object that this CPU has at hand. Preemption is off. */
+static __always_inline bool alloc_fast(struct bsa_cpu *c, size_t size,
+				       void **obj)
 {
 	struct bsa_active *active;
-	struct bsa_cpu *c;
-	void *obj;
 
-	preempt_disable();
-	c = this_cpu_ptr(cpus);
 	if (unlikely(c->busy))
-		goto slow;
+		return false;
 	enter(c, c);
-	active = &c->slabs.active[bsa_size_class(size)];
+	active = (void *)c->slabs.active + active_at[(size - 1) / 8];
 	if (unlikely(!bsa_slab_ready(active))) {
 		leave(c);
-		goto slow;
+		return false;
 	}
-	obj = bsa_slab_take(active);
+	*obj = bsa_slab_take(active);
+	/* Its address is computed here and now, while what it takes is at hand. */
+	OPTIMIZER_HIDE_VAR(*obj);
 	leave(c);
-	preempt_enable();
-	return obj;
-slow:
-	preempt_enable();
-	return alloc_slow(heap, size, gfp, caller);
+	return true;
 }
+
+static void free_last(const void *ptr, struct bsa_cpu *c);
 
 /* Free an object of this CPU's own; false if it is not, or something is odd. */
 static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
@@ -190,7 +201,7 @@ static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
 		goto odd;
 	c->slabs.frees[class]++;
 	if (unlikely(!--slab->ttl))
-		free_last(c, slab);
+		free_last(ptr, c);
 	else
 		leave(c);
 	return true;
@@ -270,8 +281,9 @@ static bool drain_queued(struct bsa_cpu *c, unsigned int max)
 }
 
 /* A free has changed which list its slab belongs on. Ends the free. */
-static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab)
+static noinline void free_last(const void *ptr, struct bsa_cpu *c)
 {
+	struct bsa_page *slab = bsa_page_of(ptr);
 	struct bsa_page *release;
 	unsigned long flags;
 
@@ -674,8 +686,8 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 }
 
 /* Any allocation that the fast path does not serve. */
-static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
-				size_t align, gfp_t gfp, unsigned long caller)
+static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
+				size_t align, unsigned long caller)
 {
 	void *obj;
 
@@ -692,20 +704,17 @@ static noinline void *alloc_any(struct bsa_heap *heap, size_t size,
 					      gfp, caller);
 	}
 	size = max(size, align);
-	obj = alloc_object(heap, heap->cpu, size, gfp, caller);
+	obj = alloc_slow(heap, size, gfp, caller);
 	if (obj && want_init_on_alloc(gfp))
 		memset(obj, 0, bsa_class_size(bsa_size_class(size)));
 	return obj;
 }
 
-static __always_inline void *alloc_common(struct bsa_heap *heap,
-					  struct bsa_cpu __percpu *cpus,
-					  size_t size, gfp_t gfp)
+/* Does the fast path serve this request, if there is an object at hand? */
+static __always_inline bool is_plain(size_t size, gfp_t gfp)
 {
-	if (unlikely(size - 1 >= BSA_MAX_OBJECT || gfp & GFP_SLOW ||
-		     static_branch_unlikely(&init_on_alloc)))
-		return alloc_any(heap, size, 1, gfp, _RET_IP_);
-	return alloc_object(heap, cpus, size, gfp, _RET_IP_);
+	return likely(size - 1 < BSA_MAX_OBJECT && !(gfp & GFP_SLOW) &&
+		      !static_branch_unlikely(&init_on_alloc));
 }
 
 /*
@@ -754,7 +763,7 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 }
 
 /* Any free that the fast path does not serve. Preemption is off. */
-static noinline void free_slow(struct bsa_heap *heap, const void *ptr,
+static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 			       unsigned long caller)
 {
 	enum bsa_refused why;
@@ -806,7 +815,7 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 void *bsa_percpu_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		       gfp_t gfp, unsigned long caller)
 {
-	return alloc_any(heap, size, align, gfp, caller);
+	return alloc_any(size, gfp, heap, align, caller);
 }
 
 /**
@@ -931,6 +940,9 @@ int bsa_percpu_init(struct bsa_heap *heap)
 	for_each_possible_cpu(cpu)
 		init_cpu(heap, per_cpu_ptr(heap->cpu, cpu), cpu);
 	init_cpu(heap, &heap->shared, nr_cpu_ids);
+	if (heap == &bsa_default_heap)
+		for_each_possible_cpu(cpu)
+			per_cpu(bsa_this_cpu, cpu) = per_cpu_ptr(heap->cpu, cpu);
 	WRITE_ONCE(heaps[heap->id], heap);
 	mutex_unlock(&heaps_mutex);
 	return 0;
@@ -994,7 +1006,18 @@ void bsa_percpu_stop(void)
  */
 void *bsa_alloc(size_t size, gfp_t gfp)
 {
-	return alloc_common(&bsa_default_heap, &bsa_default_cpu, size, gfp);
+	void *obj;
+
+	if (is_plain(size, gfp)) {
+		preempt_disable();
+		if (likely(alloc_fast(this_cpu_read(bsa_this_cpu), size,
+				      &obj))) {
+			preempt_enable();
+			return obj;
+		}
+		preempt_enable();
+	}
+	return alloc_any(size, gfp, &bsa_default_heap, 1, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_alloc);
 
@@ -1010,8 +1033,8 @@ EXPORT_SYMBOL_GPL(bsa_alloc);
 void bsa_free(const void *ptr)
 {
 	preempt_disable();
-	if (unlikely(!free_fast(this_cpu_ptr(&bsa_default_cpu), ptr)))
-		free_slow(&bsa_default_heap, ptr, _RET_IP_);
+	if (unlikely(!free_fast(this_cpu_read(bsa_this_cpu), ptr)))
+		free_slow(ptr, &bsa_default_heap, _RET_IP_);
 	preempt_enable();
 }
 EXPORT_SYMBOL_GPL(bsa_free);
@@ -1029,10 +1052,18 @@ EXPORT_SYMBOL_GPL(bsa_free);
 void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		     gfp_t gfp)
 {
+	void *obj;
+
 	heap = heap ?: &bsa_default_heap;
-	if (unlikely(align != 1))
-		return alloc_any(heap, size, align, gfp, _RET_IP_);
-	return alloc_common(heap, heap->cpu, size, gfp);
+	if (align == 1 && is_plain(size, gfp)) {
+		preempt_disable();
+		if (likely(alloc_fast(this_cpu_ptr(heap->cpu), size, &obj))) {
+			preempt_enable();
+			return obj;
+		}
+		preempt_enable();
+	}
+	return alloc_any(size, gfp, heap, align, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_alloc);
 
@@ -1050,7 +1081,7 @@ void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
 	heap = heap ?: &bsa_default_heap;
 	preempt_disable();
 	if (unlikely(!free_fast(this_cpu_ptr(heap->cpu), ptr)))
-		free_slow(heap, ptr, _RET_IP_);
+		free_slow(ptr, heap, _RET_IP_);
 	preempt_enable();
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free);
@@ -1104,7 +1135,7 @@ size_t bsa_heap_alloc_bulk(struct bsa_heap *heap, size_t size, gfp_t gfp,
 					     ptrs + i);
 		if (i == nr)
 			break;
-		obj = alloc_any(heap, size, 1, gfp, _RET_IP_);
+		obj = alloc_any(size, gfp, heap, 1, _RET_IP_);
 		if (!obj)
 			break;
 		ptrs[i++] = obj;

@@ -105,11 +105,12 @@ struct bsa_leaf {
 /**
  * struct bsa_pagemap - from an address to the descriptor of its page
  * @nr: number of entries in @leaf; ends behind the last page of memory
- * @leaf: the leaves; ranges without a managed page share one
+ * @leaf: for each 2 MiB where its leaf would begin if it had an entry for every
+ *	page of the linear mapping; ranges without a managed page share one leaf
  */
 struct bsa_pagemap {
 	unsigned long nr;
-	struct bsa_leaf **leaf;
+	struct bsa_page ***leaf;
 };
 
 /**
@@ -158,13 +159,11 @@ static __always_inline struct bsa_page *bsa_page_of(const void *ptr)
 {
 	unsigned long offset = (unsigned long)ptr - PAGE_OFFSET;
 	unsigned long granule = offset >> BSA_LEAF_SHIFT;
-	struct bsa_leaf *leaf;
 
 	if (unlikely(granule >= bsa_pagemap.nr))
 		return &bsa_no_page;
-	leaf = READ_ONCE(bsa_pagemap.leaf[granule]);
-	return READ_ONCE(leaf->page[(offset >> PAGE_SHIFT) %
-				    BSA_LEAF_PAGES]);
+	/* Of a live allocation the entry does not change. */
+	return data_race(bsa_pagemap.leaf[granule][offset >> PAGE_SHIFT]);
 }
 
 #endif /* _BSA_PAGEMAP_H */

@@ -171,7 +171,8 @@ static inline unsigned long bsa_slab_class(const struct bsa_page *slab)
  */
 static __always_inline bool bsa_slab_ready(const struct bsa_active *active)
 {
-	return active->bits->free && !READ_ONCE(active->bits->remote);
+	/* A remote free in this very instant is as good as one after it. */
+	return active->bits->free && !data_race(active->bits->remote);
 }
 
 /**

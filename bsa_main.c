@@ -8,6 +8,7 @@
 #include <bsa/debugfs.h>
 #include <bsa/percpu.h>
 #include <bsa/reserve.h>
+#include <linux/ctype.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -23,15 +24,34 @@ static unsigned long long size = SZ_16M;
 static unsigned long long lowmem;
 static int node = NUMA_NO_NODE;
 
+/* As memparse(), but what does not fit is not cut short: it is out of range. */
 static int set_bytes(const char *val, const struct kernel_param *kp)
 {
-	unsigned long long bytes;
-	char *end;
+	static const char suffix[] = "KMGT";
+	unsigned long long *bytes = kp->arg;
+	unsigned int shift = 0;
+	const char *unit;
+	char number[24];
+	size_t len;
+	int err;
 
-	bytes = memparse(val, &end);
-	if (end == val || (*end && *end != '\n'))
+	len = strcspn(val, "\n");
+	if (!len)
 		return -EINVAL;
-	*(unsigned long long *)kp->arg = bytes;
+	unit = strchr(suffix, toupper(val[len - 1]));
+	if (unit) {
+		shift = 10 * (unit - suffix + 1);
+		len--;
+	}
+	if (len >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, val, len);
+	number[len] = '\0';
+	err = kstrtoull(number, 0, bytes);
+	if (err == -ERANGE || (!err && check_shl_overflow(*bytes, shift, bytes)))
+		*bytes = ULLONG_MAX;
+	else if (err)
+		return err;
 	return 0;
 }
 

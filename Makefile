@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Builds, installs, runs and tests bsa. What is built into the module is in
+# Kbuild. "make help" names the targets.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KERNEL ?= 6.1
+
+version := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' bsa_main.c)
+# Not kernel.release, which lacks what Debian adds.
+release = $(shell sed -n 's/.*"\(.*\)".*/\1/p' $(KDIR)/include/generated/utsrelease.h)
+kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR)
+
+# Where modules that use bsa find its header and, for each kernel, its symbols.
+prefix := $(DESTDIR)/usr/src/bsa-$(version)
+
+# Modules are signed at installation where the kernel's key is at hand.
+unsigned = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
+
+.PHONY: modules install clean clean-cache help run shell check bench lint
+
+modules: $(KDIR)/Makefile
+	+$(kbuild) modules
+
+$(KDIR)/Makefile:
+	@echo "bsa: no kernel to build for in $(KDIR): install its headers, or give KDIR=" >&2
+	@false
+
+install: modules
+	+$(kbuild) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=updates \
+		DEPMOD=true $(unsigned) modules_install
+	install -p -m 644 -D include/linux/bsa.h $(prefix)/include/linux/bsa.h
+	install -p -m 644 -D Module.symvers $(prefix)/$(release)/Module.symvers
+	ln -sfn bsa-$(version) $(DESTDIR)/usr/src/bsa
+	$(if $(DESTDIR),,depmod $(release))
+
+clean: $(KDIR)/Makefile
+	+$(kbuild) clean
+
+clean-cache:
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/bsa"
+
+run shell:
+	@scripts/run.sh $(KERNEL) $@
+
+check:
+	@scripts/check.sh $(KERNEL)
+
+bench:
+	@scripts/bench.sh $(KERNEL) $(MODE)
+
+lint:
+	@scripts/lint.sh
+
+help:
+	@echo 'make              bsa.ko for the running kernel, or for the one in KDIR='
+	@echo 'make install      bsa.ko, its header and its symbols (DESTDIR= is honoured)'
+	@echo 'make clean        removes what make has built'
+	@echo ''
+	@echo 'make run          loads bsa and a client into a Debian kernel under QEMU'
+	@echo 'make shell        the same, and leaves you at a prompt in there'
+	@echo 'make check        every test, in a kernel that watches'
+	@echo 'make bench        what the calls cost, beside those of the kernel'
+	@echo 'make lint         checkpatch, sparse, kernel-doc, shellcheck'
+	@echo 'make clean-cache  removes the kernels that run and check keep'
+	@echo ''
+	@echo 'KERNEL=6.1|6.12   the kernel of run, shell, check and bench (6.1)'
+	@echo 'MODE=counted|parallel  how bench measures (both)'
+	@echo 'ACCEL=tcg|kvm     how QEMU runs it (kvm where the processor offers it)'
+	@echo 'TIMEOUT=seconds   when to give up'

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# bench.sh KERNEL [MODE]: measures bsa beside what the kernel has, in a kernel
+# that watches nothing. Prints a table, and names two files with the same: one
+# with tab-separated fields, one with a bar chart.
+#
+# MODE is counted (one emulated CPU that counts its instructions; run twice, and
+# both have to agree), parallel (four CPUs in threads), or both.
+#
+#   ROWS=   only the rows whose name contains this
+#   CALLS=  among how many calls the worst is looked for
+#
+# A goal that is missed is shown and is no failure: the exit status says only
+# whether everything was measured.
+
+. "$(dirname "$0")/lib.sh"
+
+kernel=$1 mode=${2:-both}
+case $mode in
+both) modes=(counted parallel) ;;
+counted | parallel) modes=("$mode") ;;
+*) die "MODE=$mode is not known: counted, parallel and both are" ;;
+esac
+
+parameters=()
+[[ -z ${ROWS-} ]] || parameters+=("rows=\"$ROWS\"")
+[[ -z ${CALLS-} ]] || parameters+=("calls=$CALLS")
+
+work=$(mktemp -d)
+# shellcheck disable=SC2046 # each job is a word
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+initrd=$work/initrd
+
+cache_lock
+"$SCRIPTS/setup.sh" bench "$kernel"
+dir=$("$SCRIPTS/kernel.sh" "$kernel" bench)
+"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" >"$work/modules"
+mapfile -t modules <"$work/modules"
+buddy=$dir/drivers/gpu/drm/drm_buddy.ko
+[[ ! -e $buddy ]] || modules+=("$buddy")
+"$SCRIPTS/initramfs.sh" "$initrd" "${modules[@]}"
+cache_unlock
+
+# The clock of the emulated CPU is its count of instructions; the kernel must
+# not judge it by another. Emulated memory that is never written takes none.
+export MEM=${MEM:-12G} TIMEOUT=${TIMEOUT:-600}
+export APPEND="tsc=unstable clocksource=hpet init_on_alloc=0"
+
+# measure NAME MODE: one boot; its log is NAME.log.
+measure() {
+	local log=$CACHE/log/bench-$kernel-$1.log status=0 work=$work/$1
+	mkdir "$work"
+	boot "$log" cat "$dir/arch/x86/boot/bzImage" "$initrd" \
+		bench "mode=$2" "${parameters[@]}" >/dev/null || status=$?
+	[[ -z $(judge "$log" "$status") ]] &&
+		grep -q '^bsa-guest: end: passed' "$log" && return
+	say "$2 mode did not run to its end on $kernel; the whole log: $log"
+	return 1
+}
+
+# Both at once: what else the machine does makes no difference to a count.
+counted() {
+	local first status=0
+	say "counting instructions on $kernel, twice"
+	ACCEL="icount" measure counted counted &
+	first=$!
+	ACCEL="icount" measure counted-again counted || status=1
+	wait "$first" || status=1
+	return "$status"
+}
+
+parallel() {
+	say "measuring with CPUs in threads on $kernel"
+	ACCEL="tcg" CPUS=4 measure parallel parallel
+}
+
+for mode in "${modes[@]}"; do
+	"$mode" || exit
+	logs=("$CACHE/log/bench-$kernel-$mode.log")
+	[[ $mode != counted ]] || logs+=("$CACHE/log/bench-$kernel-counted-again.log")
+	python3 "$SCRIPTS/bench-table.py" "$mode, $kernel" \
+		"$CACHE/log/bench-$kernel-$mode" "${logs[@]}"
+done
+say "make bench took $SECONDS s on $kernel"

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# check.sh KERNEL [CONFIG]: runs every test in the test kernel of that
+# configuration, shows the results as they come, and ends with "N passed, M
+# failed".
+#
+# Counted as failed, beside tests: a test of kunit/seed-tests.txt that did not
+# run, a suite that did not end, a complaint of the kernel, a guest that
+# stopped or hung.
+
+. "$(dirname "$0")/lib.sh"
+
+kernel=$1 config=${2:-check}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cache_lock
+"$SCRIPTS/setup.sh" check "$kernel"
+dir=$("$SCRIPTS/kernel.sh" "$kernel" "$config")
+"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" >"$work/modules"
+mapfile -t modules <"$work/modules"
+"$SCRIPTS/initramfs.sh" "$work/initrd" "${modules[@]}"
+cache_unlock
+
+# Suites, results, and what a failed test says.
+show() {
+	awk '/^ *# Subtest: / || /^ *(not )?ok [0-9]+ / ||
+	     / (EXPECTATION|ASSERTION) FAILED / { print; fflush() }'
+}
+
+log=$CACHE/log/$config-$kernel.log
+export TIMEOUT=${TIMEOUT:-300} MEM=${MEM:-6G}
+status=0
+say "booting the $kernel kernel of make $config"
+boot "$log" show "$dir/arch/x86/boot/bzImage" "$work/initrd" check || status=$?
+
+# One KTAP document: the suites that a module brings have a header of their own
+# or none, depending on the kernel, and each module counts from 1.
+awk '/^bsa-guest: end/ { on = 0 }
+     on && /^    # Subtest: / { suites++ }
+     on && !/^(KTAP version 1|1\.\.[0-9]+)$/ {
+	     if (/^(not )?ok [0-9]+ /)
+		     sub(/ok [0-9]+/, "ok " ++number)
+	     line[++lines] = $0
+     }
+     /^bsa-guest: begin/ { on = 1 }
+     END {
+	     print "KTAP version 1\n1.." suites + 0
+	     for (i = 1; i <= lines; i++)
+		     print line[i]
+     }' "$log" >"$work/ktap"
+
+# The kernel's own parser notices what counting cannot: tests that are missing,
+# suites without an end.
+python3 "$dir/source/tools/testing/kunit/kunit.py" parse "$work/ktap" |
+	sed 's/^\[[0-9:]*\] //' >"$work/parsed" || true
+total() {
+	sed -n "s/^Testing complete.*[ ,]$1: \([0-9]*\).*/\1/p" "$work/parsed"
+}
+passed=$(total passed) failed=0 skipped=$(total skipped)
+for kind in failed crashed errors; do
+	count=$(total "$kind")
+	failed=$((failed + ${count:-0}))
+done
+if ((failed)); then
+	say "what failed:"
+	grep -vE '^(\[PASSED\]|\[SKIPPED\]|=+$|=+ .*[^]] =+$|=+ \[PASSED\])' "$work/parsed" |
+		indent >&2
+fi
+
+# Each test of the specification has to have passed under its own name.
+absent=()
+while IFS= read -r name; do
+	result=$(sed -nE "s/^    ((not )?ok) [0-9]+ (- )?$name( .*)?$/\1\4/p" "$work/ktap")
+	case $result in
+	ok | "not ok"*) ;; # a failed one is counted already
+	*) absent+=("$name") ;;
+	esac
+done <"$TOP/kunit/seed-tests.txt"
+if ((${#absent[@]})); then
+	say "did not run: ${absent[*]}"
+	failed=$((failed + ${#absent[@]}))
+fi
+
+wrong=$(judge "$log" "$status")
+[[ -z $wrong ]] || failed=$((failed + $(wc -l <<<"$wrong")))
+if ((${passed:-0} == 0)); then
+	say "no test passed"
+	failed=$((failed + 1))
+fi
+
+((${skipped:-0} == 0)) || say "$skipped skipped"
+((failed == 0)) || say "the whole log: $log"
+say "make $config took $SECONDS s on $kernel"
+echo "${passed:-0} passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,21 @@
+# shellcheck shell=dash
+# SPDX-License-Identifier: GPL-2.0
+#
+# "make bench": the benchmark measures while it loads. What follows the name of
+# this script are its parameters.
+
+# shellcheck source=lib.sh
+. /lib.sh
+
+shift
+tell begin
+# Where the kernel does not have it built in, or not at all.
+[ ! -e /modules/drm_buddy.ko ] || insmod /modules/drm_buddy.ko
+if insmod /modules/bsa.ko size=64M &&
+	insmod /modules/bsa_bench.ko "$@" &&
+	rmmod bsa_bench &&
+	rmmod bsa; then
+	tell "end: passed"
+else
+	tell "end: failed"
+fi

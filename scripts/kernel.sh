@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# kernel.sh KERNEL CONFIG: prints the build directory of a test kernel, which
+# is built first if the cache does not have it.
+#
+# The configuration is all that base.config and CONFIG.config in kunit/configs
+# ask for, and otherwise as small as the kernel allows. An option that only
+# some versions have goes into base-KERNEL.config or CONFIG-KERNEL.config.
+
+. "$(dirname "$0")/lib.sh"
+
+kernel=$1 config=$2
+configs=$TOP/kunit/configs
+
+[[ -e $configs/$config.config ]] || die "there is no kunit/configs/$config.config"
+fragments=()
+for name in base "$config"; do
+	for file in "$configs/$name.config" "$configs/$name-$kernel.config"; do
+		[[ ! -e $file ]] || fragments+=("$file")
+	done
+done
+
+src=$("$SCRIPTS/source.sh" "$kernel")
+key=$({
+	basename "$src"
+	gcc --version | head -n 1
+	cat "${fragments[@]}"
+} | sha256sum | cut -c 1-12)
+dir=$CACHE/kernel/$kernel-$config-$key
+
+if [[ ! -e $dir/.complete ]]; then
+	say "building the $kernel kernel for make $config (minutes; once)"
+	mkdir -p "$dir"
+	cat "${fragments[@]}" >"$dir/fragment"
+	kmake=(nice make -s -C "$src" O="$dir" -j "$(nproc)")
+	run_logged "$dir/build.log" "${kmake[@]}" \
+		KCONFIG_ALLCONFIG="$dir/fragment" allnoconfig
+
+	# An option that does not exist, or whose dependencies are not met, is
+	# dropped without a word, and a test that rests on it then proves nothing.
+	lost=$(grep -E '^(CONFIG_|# CONFIG_.* is not set)' "$dir/fragment" |
+		while IFS= read -r line; do
+			option=${line#\# } option=${option%%[= ]*}
+			case $line in
+			\#*) ! grep -q "^$option=" "$dir/.config" || echo "$line" ;;
+			*) grep -qxF "$line" "$dir/.config" || echo "$line" ;;
+			esac
+		done)
+	[[ -z $lost ]] || die "the $kernel kernel does not take these options: ${lost//$'\n'/, }"
+
+	run_logged "$dir/build.log" "${kmake[@]}" bzImage modules
+	# Only what modules are built against is needed from here on.
+	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
+		-not -path "$dir/tools/*" -delete
+	touch "$dir/.complete"
+fi
+echo "$dir"

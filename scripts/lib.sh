@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the other scripts share. Sourced, never run.
+#
+# A script prints its result (a path, as a rule) on standard output and what
+# it has to tell a person on standard error.
+
+set -euo pipefail
+
+# What other programs print is parsed here and there. And what a user gives to
+# make is for these scripts, not for the kernel's own Makefile.
+export LC_ALL=C
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+# So that what a script has to do at its end is done then, too.
+trap 'exit 130' INT TERM HUP
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SCRIPTS=$TOP/scripts
+
+# Everything that is slow to make stays here, outside the tree:
+#   src/     unpacked kernel sources, by package version
+#   kernel/  kernels built from them, by version, configuration and compiler
+#   image/   Debian's kernels, by package version
+#   build/   our modules, by checkout and kernel
+# "make clean-cache" removes it.
+CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/bsa
+
+say() {
+	printf 'bsa: %s\n' "$*" >&2
+}
+
+die() {
+	say "$*"
+	exit 1
+}
+
+# Two commands at once must not fill the cache together. The lock is held until
+# cache_unlock, or the end of the script that took it; the scripts that this
+# one calls work under it.
+cache_lock() {
+	mkdir -p "$CACHE" || die "cannot write to $CACHE (XDG_CACHE_HOME moves it)"
+	exec 9>"$CACHE/lock"
+	flock --nonblock 9 || {
+		say "waiting for another bsa command that is filling $CACHE"
+		flock 9
+	}
+}
+
+cache_unlock() {
+	exec 9>&-
+}
+
+indent() {
+	sed 's/^/    /'
+}
+
+# run_logged LOG COMMAND...: the output goes to LOG, and is shown only if the
+# command fails.
+run_logged() {
+	local log=$1 status=0
+	shift
+	"$@" >"$log" 2>&1 </dev/null || status=$?
+	if ((status)); then
+		tail -n 30 "$log" >&2
+		say "failed: $*"
+		say "the whole log: $log"
+	fi
+	return "$status"
+}
+
+# The kernels that KERNEL= can name. A new one needs a line here, and if it has
+# a source package of its own, one in source_package.
+headers_package() {
+	case $1 in
+	6.1) echo linux-headers-amd64 ;;
+	6.1-rt) echo linux-headers-rt-amd64 ;;
+	6.12) echo linux-headers-6.12-amd64 ;;
+	6.12-rt) echo linux-headers-6.12-rt-amd64 ;;
+	*) die "KERNEL=$1 is not known: 6.1, 6.12, 6.1-rt and 6.12-rt are" ;;
+	esac
+}
+
+source_package() {
+	echo "linux-source-${1%-rt}"
+}
+
+package_version() {
+	# shellcheck disable=SC2016 # the ${...} is dpkg's
+	dpkg-query -W -f '${Version}' "$1"
+}
+
+# The release (as in uname -r) that the installed headers of a kernel are for:
+# the metapackage depends on exactly one headers package.
+headers_release() {
+	# shellcheck disable=SC2016
+	dpkg-query -W -f '${Depends}' "$(headers_package "$1")" |
+		sed -n 's/.*linux-headers-\([^ ,]*-amd64\).*/\1/p'
+}
+
+# The lines of a kernel log that no good run has. Boots have printk.time=0, so
+# a line begins with its text. What a kernel says about its own mitigations
+# ("Spectre V2 : WARNING: ...") does not begin with the word, and is not meant.
+TROUBLE='^(WARNING|BUG|INFO): |: BUG: |Oops|^Call Trace:|Kernel panic'
+TROUBLE+='|cut here \]|general protection|stack backtrace:|RIP: 0010:'
+TROUBLE+='|^(UBSAN|ODEBUG|refcount_t): |rcu: INFO: |Bad page '
+TROUBLE+='|DEBUG_LOCKS_WARN_ON|kmemleak: [1-9][0-9]* new|oom-killer'
+TROUBLE+='|page allocation failure|unable to handle|Unable to handle'
+
+# boot LOG FILTER QEMU.SH-ARGUMENTS...: boots in the background, with the console
+# in LOG and, through the filter, on standard output. Returns what qemu.sh
+# returns. The caller has a directory for passing things in $work.
+boot() {
+	local log=$1 filter=$2 qemu shown status=0
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	mkfifo "${work:?}/console"
+	sed -u 's/\r$//' <"$work/console" | tee "$log" | "$filter" &
+	shown=$!
+	"$SCRIPTS/qemu.sh" "$@" >"$work/console" 2>"$work/qemu.err" &
+	qemu=$!
+	# "wait" returns at once when a signal comes, a pipeline would not.
+	trap 'kill "$qemu" 2>/dev/null; wait; exit 130' INT TERM HUP
+	wait "$qemu" || status=$?
+	trap 'exit 130' INT TERM HUP
+	wait "$shown" || true
+	rm "$work/console"
+	return "$status"
+}
+
+# judge LOG STATUS: prints what was wrong with a boot that ended with STATUS,
+# apart from the tests themselves: a line for each thing that counts, and what
+# helps to find the reason. Prints nothing for a good boot.
+judge() {
+	local log=$1 status=$2 complaint
+	complaint=$(grep -nEm 1 "$TROUBLE" "$log" | cut -d: -f1) || true
+	if [[ -n $complaint ]]; then
+		say "the kernel complained:"
+		sed -n "$complaint,+24p" "$log" | indent >&2
+		echo "kernel complaint"
+	fi
+	grep -q '^bsa-guest: end' "$log" && return
+	if ((status == 124)); then
+		say "timeout after ${TIMEOUT} s. It stopped here:"
+	else
+		say "the guest stopped before its end (QEMU's exit status is $status), here:"
+	fi
+	cat "$work/qemu.err" <(tail -n 15 "$log") | indent >&2
+	echo "no end"
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# modules.sh NAME KDIR [VARIABLE=VALUE...]: builds the modules for the kernel in
+# KDIR, in a build directory called NAME, and prints where they are, one .ko a
+# line.
+#
+# They are built from a copy of the sources, one for each kernel, so that
+# kernels do not throw away each other's objects and the tree stays clean. bsa
+# is installed into a directory of its own, and the samples are built against
+# that, which is how a user builds them.
+
+. "$(dirname "$0")/lib.sh"
+
+name=$1 kdir=$2
+shift 2
+
+checkout=$(basename "$TOP")-$(printf %s "$TOP" | sha256sum | cut -c 1-8)
+dir=$CACHE/build/$checkout/$name
+mkdir -p "$dir/src"
+
+# By content, not by time: a file that is put back to an older state counts as
+# changed too. What the kernel's build leaves beside the sources stays.
+rsync -rlc --delete --exclude='.*' --exclude='*.mod.c' \
+	--include='*/' --include='*.[chS]' --include=Kbuild --include=Makefile \
+	--exclude='*' "$TOP/" "$dir/src/"
+
+# Runs a build and shows what it has to say: warnings, if all is well. Messages,
+# and later those of the kernel, name the files as they are in the tree. What is
+# left out is true of every module that is built outside the kernel.
+build() {
+	local status=0
+	make -s -j "$(nproc)" KDIR="$kdir" KCFLAGS="-fmacro-prefix-map=$dir/src/=" \
+		"$@" >"$dir/build.log" 2>&1 </dev/null || status=$?
+	sed -e "s|$dir/src/||g" \
+		-e '/^Skipping BTF generation /d' \
+		-e "/missing 'System.map' file/d" \
+		-e '/^warning: the compiler differs /,/^  You are using:/d' \
+		"$dir/build.log" >&2
+	return "$status"
+}
+
+stage=$dir/stage
+rm -rf "$stage"
+# Not compressed, as some kernels want them: the guest's insmod takes them plain.
+build -C "$dir/src" DESTDIR="$stage" INSTALL_MOD_STRIP=1 \
+	CONFIG_MODULE_COMPRESS_ALL= "$@" install ||
+	die "the modules do not build"
+build -C "$dir/src/samples" BSA="$stage/usr/src/bsa" "$@" ||
+	die "the samples do not build"
+
+find "$stage/lib/modules" "$dir/src/samples" -name '*.ko'

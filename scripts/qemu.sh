@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# qemu.sh KERNEL INITRD [ARGUMENT...]: boots the kernel; scripts/guest/init gets
+# the arguments. The console is on standard output.
+#
+#   MEM=1G       memory
+#   TIMEOUT=120  after so many seconds QEMU is killed; 0: never. The exit status
+#                is 124 then
+#   ACCEL=       tcg or kvm; without it, the better one that works. icount: one
+#                CPU whose clock counts its instructions
+#   CPUS=4       virtual CPUs
+#   APPEND=      more arguments for the kernel
+#   CONSOLE=     "tty": a person is at the console, and standard input goes to it
+#   QEMU_ARGS=   more arguments for QEMU
+
+. "$(dirname "$0")/lib.sh"
+
+image=$1 initrd=$2
+shift 2
+
+# /dev/kvm alone says little: under some hypervisors it exists and is many times
+# slower than emulation. Hardware KVM has one of these two modules.
+if [[ -z ${ACCEL-} ]]; then
+	ACCEL=tcg
+	if grep -qE '^kvm_(intel|amd) ' /proc/modules 2>/dev/null && [[ -w /dev/kvm ]]; then
+		ACCEL=kvm
+	fi
+fi
+case $ACCEL in
+kvm) accel=(-accel kvm -cpu host) ;;
+# Threads: emulated CPUs run side by side, so that races are real.
+tcg) accel=(-accel "tcg,thread=multi" -cpu max) ;;
+icount)
+	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -cpu max)
+	CPUS=1
+	;;
+*) die "ACCEL=$ACCEL is not known: tcg, kvm and icount are" ;;
+esac
+
+# The boot console takes no lock. The real one of 6.1 takes a spinlock that may
+# sleep on PREEMPT_RT, and with PROVE_RAW_LOCK_NESTING lockdep would report every
+# message from an interrupt. Only a person needs the real one.
+console="console=null earlyprintk=serial,ttyS0,115200,keep loglevel=7"
+[[ ${CONSOLE-} != tty ]] || console="console=ttyS0 loglevel=4"
+
+# A kernel that is in trouble reboots at once, and -no-reboot makes that the end
+# of QEMU.
+append="$console printk.time=0 printk.devkmsg=on mitigations=off"
+append+=" panic=-1 oops=panic softlockup_panic=1 ${APPEND-} -- $*"
+
+# shellcheck disable=SC2206 # several words on purpose
+more=(${QEMU_ARGS-})
+
+qemu=(qemu-system-x86_64 "${accel[@]}" -smp "${CPUS:-4}" -m "${MEM:-1G}"
+	-nodefaults -no-user-config -display none -no-reboot
+	-kernel "$image" -initrd "$initrd" -append "$append" "${more[@]}")
+
+if [[ ${CONSOLE-} == tty ]]; then
+	exec "${qemu[@]}" -serial mon:stdio
+fi
+
+# In the background, so that the trap runs when this script is told to stop.
+trap 'kill "$pid" 2>/dev/null; wait "$pid"' INT TERM HUP
+timeout --kill-after=5 "${TIMEOUT:-120}" "${qemu[@]}" -serial stdio </dev/null &
+pid=$!
+wait "$pid"

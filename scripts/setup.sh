@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# setup.sh JOB KERNEL: what JOB (run, check, bench or lint) needs is installed.
+#
+# On Debian 12 as root the missing packages are installed. Anyone else is told
+# their names, in one line.
+
+. "$(dirname "$0")/lib.sh"
+
+job=$1 kernel=$2
+
+headers=$(headers_package "$kernel")
+modules=(gcc make libc6-dev rsync kmod)
+guest=(qemu-system-x86 busybox-static cpio)
+build=(bison flex bc libelf-dev libssl-dev perl xz-utils)
+
+case $job in
+run) packages=("${modules[@]}" "${guest[@]}" "$headers") ;;
+check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3
+	"$(source_package "$kernel")") ;;
+lint) packages=("${modules[@]}" "$headers" perl xz-utils python3 sparse shellcheck
+	"$(source_package "$kernel")") ;;
+*) die "setup.sh: no job is called $job" ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+	# shellcheck disable=SC2016 # the ${...} is dpkg's
+	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || true
+	[[ $state == installed ]] || missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+distribution=$(. /etc/os-release 2>/dev/null && echo "${ID-} ${VERSION_ID-}") || true
+[[ $distribution == "debian 12" ]] ||
+	die "make $job works with these packages of Debian 12, missing here: ${missing[*]}"
+[[ $(id -u) == 0 ]] ||
+	die "packages missing, install them as root: apt-get install ${missing[*]}"
+
+say "installing ${missing[*]}"
+# A service that a package starts must not take the lock with it.
+exec 9>&-
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300)
+run_logged "$log" "${apt[@]}" update
+run_logged "$log" "${apt[@]}" install "${missing[@]}"

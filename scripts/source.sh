@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# source.sh KERNEL: prints the path of the unpacked source of Debian's kernel.
+
+. "$(dirname "$0")/lib.sh"
+
+package=$(source_package "$1")
+src=$CACHE/src/${package}_$(package_version "$package")
+
+if [[ ! -d $src ]]; then
+	say "unpacking $package"
+	mkdir -p "$CACHE/src"
+	# What an older package left is of no more use, nor is what was built from it.
+	rm -rf "$CACHE/src/${package}"_* "$CACHE/kernel/${1%-rt}"-*
+	mkdir "$src.new"
+	tar -xf "/usr/src/$package.tar.xz" -C "$src.new" --strip-components=1
+	mv "$src.new" "$src"
+fi
+echo "$src"

@@ -17,6 +17,7 @@
 /* Failures are what many tests want, so the log need not tell. */
 #define BSA_TEST_GFP	(GFP_KERNEL | __GFP_NOWARN)
 
+extern struct kunit_suite bsa_reserve_suite;
 extern struct kunit_suite bsa_buddy_suite;
 extern struct kunit_suite bsa_slab_suite;
 extern struct kunit_suite bsa_heap_suite;

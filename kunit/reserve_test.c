@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of reserve.c: taking pages from the kernel and giving them back
+ */
+#include "test_util.h"
+
+#include <bsa/reserve.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+
+/* What was reserved: in ascending order, joined where adjacent, each page ours. */
+static unsigned long expect_extents(struct kunit *test,
+				    struct list_head *extents)
+{
+	unsigned long end = 0, nr_pages = 0, i;
+	struct bsa_extent *extent;
+
+	list_for_each_entry(extent, extents, node) {
+		KUNIT_EXPECT_GT(test, extent->pfn, end);
+		end = extent->pfn + extent->nr_pages;
+		nr_pages += extent->nr_pages;
+		for (i = extent->pfn; i < end; i++)
+			KUNIT_ASSERT_EQ(test, page_ref_count(pfn_to_page(i)), 1);
+	}
+	return nr_pages;
+}
+
+static void reserve_and_expect(struct kunit *test,
+			       const struct bsa_reservation *want)
+{
+	LIST_HEAD(extents);
+	struct bsa_extent *extent;
+
+	KUNIT_ASSERT_EQ(test, bsa_reserve(&extents, want), 0);
+	KUNIT_EXPECT_GE(test, expect_extents(test, &extents), want->nr_pages);
+	if (want->low)
+		list_for_each_entry(extent, &extents, node)
+			KUNIT_EXPECT_LE(test, extent->pfn + extent->nr_pages,
+					PHYS_PFN(SZ_4G));
+	bsa_unreserve(&extents);
+	KUNIT_EXPECT_TRUE(test, list_empty(&extents));
+}
+
+/* One piece, whose pages behind the prefix are aligned to as much as they are. */
+static void reserve_finds_one_aligned_range(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = PFN_DOWN(SZ_16M) + 72,
+		.prefix = 72,
+		.node = NUMA_NO_NODE,
+	};
+	struct bsa_extent *extent;
+	LIST_HEAD(extents);
+
+	KUNIT_ASSERT_EQ(test, bsa_reserve(&extents, &want), 0);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&extents));
+	extent = list_first_entry(&extents, struct bsa_extent, node);
+	KUNIT_EXPECT_EQ(test, extent->nr_pages, want.nr_pages);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED(extent->pfn + want.prefix,
+					   PFN_DOWN(SZ_16M)));
+	expect_extents(test, &extents);
+	bsa_unreserve(&extents);
+}
+
+/* More than one block of the page allocator, so there is something to join. */
+static void reserve_joins_adjacent_blocks(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = PFN_DOWN(SZ_64M) + 5,
+		.node = NUMA_NO_NODE,
+		.blocks = true,
+	};
+
+	reserve_and_expect(test, &want);
+}
+
+static void reserve_low_range_is_low(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = PFN_DOWN(SZ_4M),
+		.node = NUMA_NO_NODE,
+		.low = true,
+	};
+
+	reserve_and_expect(test, &want);
+}
+
+static void reserve_low_blocks_are_low(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = PFN_DOWN(SZ_4M),
+		.node = NUMA_NO_NODE,
+		.low = true,
+		.blocks = true,
+	};
+
+	reserve_and_expect(test, &want);
+}
+
+static void reserve_on_a_node_stays_there(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = PFN_DOWN(SZ_4M),
+		.node = numa_node_id(),
+	};
+	struct bsa_extent *extent;
+	LIST_HEAD(extents);
+
+	KUNIT_ASSERT_EQ(test, bsa_reserve(&extents, &want), 0);
+	list_for_each_entry(extent, &extents, node)
+		KUNIT_EXPECT_EQ(test, page_to_nid(pfn_to_page(extent->pfn)),
+				want.node);
+	bsa_unreserve(&extents);
+}
+
+/* More than there is: no page may be missing afterwards. */
+static void reserve_too_much_takes_nothing(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = totalram_pages(),
+		.node = NUMA_NO_NODE,
+	};
+	LIST_HEAD(extents);
+
+	KUNIT_EXPECT_EQ(test, bsa_reserve(&extents, &want), -ENOMEM);
+	KUNIT_EXPECT_TRUE(test, list_empty(&extents));
+	want.blocks = true;
+	KUNIT_EXPECT_EQ(test, bsa_reserve(&extents, &want), -ENOMEM);
+	KUNIT_EXPECT_TRUE(test, list_empty(&extents));
+}
+
+static struct kunit_case reserve_cases[] = {
+	KUNIT_CASE(reserve_finds_one_aligned_range),
+	KUNIT_CASE(reserve_joins_adjacent_blocks),
+	KUNIT_CASE(reserve_low_range_is_low),
+	KUNIT_CASE(reserve_low_blocks_are_low),
+	KUNIT_CASE(reserve_on_a_node_stays_there),
+	KUNIT_CASE(reserve_too_much_takes_nothing),
+	{}
+};
+
+struct kunit_suite bsa_reserve_suite = {
+	.name = "bsa_reserve",
+	.test_cases = reserve_cases,
+};

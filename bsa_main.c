@@ -338,7 +338,13 @@ EXPORT_SYMBOL_GPL(bsa_heap_nr_sections);
 int bsa_heap_section(struct bsa_heap *heap, unsigned int index,
 		     struct bsa_section_info *info)
 {
-	return bsa_buddy_section(&heap_or_default(heap)->buddy, index, info);
+	int err;
+
+	heap = heap_or_default(heap);
+	err = bsa_buddy_section(&heap->buddy, index, info);
+	if (!err)
+		info->free_pages += bsa_percpu_kept_pages(heap, index);
+	return err;
 }
 EXPORT_SYMBOL_GPL(bsa_heap_section);
 
@@ -362,7 +368,9 @@ EXPORT_SYMBOL_GPL(bsa_heap_nr_pages);
  */
 unsigned long bsa_heap_nr_free_pages(struct bsa_heap *heap)
 {
-	return READ_ONCE(heap_or_default(heap)->buddy.free_pages);
+	heap = heap_or_default(heap);
+	return READ_ONCE(heap->buddy.free_pages) +
+	       bsa_percpu_kept_pages(heap, -1);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_nr_free_pages);
 
@@ -388,7 +396,8 @@ EXPORT_SYMBOL_GPL(bsa_heap_managed_bytes);
  */
 size_t bsa_heap_allocated_bytes(struct bsa_heap *heap)
 {
-	return bsa_buddy_allocated_bytes(&heap_or_default(heap)->buddy);
+	return (bsa_heap_nr_pages(heap) - bsa_heap_nr_free_pages(heap))
+		<< PAGE_SHIFT;
 }
 EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
 
@@ -401,23 +410,15 @@ EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
  */
 void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 {
-	struct bsa_buddy *buddy;
 	struct bsa_cpu *c;
-	unsigned long flags;
 	unsigned int class;
 
 	heap = heap_or_default(heap);
-	buddy = &heap->buddy;
 	memset(stats, 0, sizeof(*stats));
 
-	raw_spin_lock_irqsave(&buddy->lock, flags);
-	stats->sections = buddy->nr_sections;
-	stats->total_pages = buddy->total_pages;
-	stats->free_pages = buddy->free_pages;
-	stats->live_pages = buddy->held_pages;
-	stats->allocs = buddy->allocs;
-	stats->frees = buddy->frees;
-	raw_spin_unlock_irqrestore(&buddy->lock, flags);
+	stats->sections = bsa_heap_nr_sections(heap);
+	stats->total_pages = bsa_heap_nr_pages(heap);
+	stats->free_pages = bsa_heap_nr_free_pages(heap);
 	stats->managed_bytes = stats->total_pages << PAGE_SHIFT;
 	stats->allocated_bytes = stats->managed_bytes -
 				 (stats->free_pages << PAGE_SHIFT);
@@ -433,7 +434,10 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 			stats->drains += READ_ONCE(list->drains);
 			stats->refills += READ_ONCE(list->refills);
 		}
-		stats->frees += READ_ONCE(c->remote_frees) -
+		stats->allocs += READ_ONCE(c->page_allocs);
+		stats->live_pages += READ_ONCE(c->live_pages);
+		stats->frees += READ_ONCE(c->page_frees) +
+				READ_ONCE(c->remote_frees) -
 				READ_ONCE(c->slabs.conflicts);
 		stats->remote_frees += READ_ONCE(c->remote_frees);
 		stats->failures += READ_ONCE(c->failures);

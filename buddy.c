@@ -146,13 +146,11 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 	update_fits(section, orders);
 
 	page->order = order;
-	WRITE_ONCE(page->state, BSA_PAGE_ALLOCATED);
+	WRITE_ONCE(page->state,
+		   req->internal ? BSA_PAGE_KEPT : BSA_PAGE_ALLOCATED);
 	section->free_pages -= 1UL << order;
 	buddy->free_pages -= 1UL << order;
-	if (!req->internal) {
-		buddy->held_pages += 1UL << order;
-		buddy->allocs++;
-	}
+	buddy->allocs += !req->internal;
 	raw_spin_unlock_irqrestore(&buddy->lock, flags);
 	return page;
 }
@@ -229,25 +227,6 @@ void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc_pages);
 
-/**
- * bsa_buddy_owns - is this page one of ours?
- * @buddy: the allocator
- * @page: any descriptor
- */
-bool bsa_buddy_owns(struct bsa_buddy *buddy, const struct bsa_page *page)
-{
-	const struct bsa_range *range;
-	unsigned int nr;
-
-	/* Pairs with add_section(). */
-	nr = smp_load_acquire(&buddy->nr_sections);
-	if (page->state == BSA_PAGE_NONE || page->section >= nr)
-		return false;
-	range = &buddy->section[page->section]->range;
-	return page >= range->pages && page < range->pages + range->nr_pages;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_owns);
-
 /* The first page of the block, free or not, that @page lies in. */
 static struct bsa_page *find_head(const struct bsa_section *section,
 				  struct bsa_page *page)
@@ -264,6 +243,40 @@ static struct bsa_page *find_head(const struct bsa_section *section,
 }
 
 /**
+ * bsa_buddy_refusal - why an address is not the start of an allocated block
+ * @buddy: where somebody thinks it came from
+ * @addr: what bsa_buddy_claim() refused
+ *
+ * Context: any but NMI.
+ */
+enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
+{
+	enum bsa_refused why = BSA_FREE_DOUBLE;
+	struct bsa_page *page, *head;
+	unsigned long flags;
+
+	/* Interrupts off: the section cannot go away between here and there. */
+	local_irq_save(flags);
+	page = bsa_page_of(addr);
+	if (!bsa_buddy_owns(buddy, page)) {
+		local_irq_restore(flags);
+		return page->state == BSA_PAGE_NONE ? BSA_FREE_FOREIGN :
+						      BSA_FREE_OTHER_HEAP;
+	}
+	raw_spin_lock(&buddy->lock);
+	head = find_head(buddy->section[page->section], page);
+	if (head->state == BSA_PAGE_ALLOCATED)
+		why = BSA_FREE_INTERIOR;
+	else if (head->state == BSA_PAGE_BITMAPS)
+		why = BSA_FREE_FOREIGN;
+	else if (bsa_page_is_slab(head))
+		why = BSA_FREE_OBJECT;
+	raw_spin_unlock(&buddy->lock);
+	local_irq_restore(flags);
+	return why;
+}
+
+/**
  * bsa_buddy_free_pages - take pages back from a caller
  * @buddy: where they came from
  * @addr: any value; only the start of an allocated block is freed
@@ -274,46 +287,17 @@ static struct bsa_page *find_head(const struct bsa_section *section,
 enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
 				      const void *addr)
 {
-	enum bsa_refused why = BSA_FREE_OK;
-	struct bsa_section *section;
 	struct bsa_page *page;
 	unsigned long flags;
 
-	/* Interrupts off: the section cannot go away between here and there. */
-	local_irq_save(flags);
-	page = bsa_page_of(addr);
-	if (!bsa_buddy_owns(buddy, page)) {
-		why = page->state == BSA_PAGE_NONE ? BSA_FREE_FOREIGN :
-						     BSA_FREE_OTHER_HEAP;
-		goto out;
+	raw_spin_lock_irqsave(&buddy->lock, flags);
+	page = bsa_buddy_claim(buddy, addr);
+	if (page) {
+		buddy->frees++;
+		free_block(buddy->section[page->section], page);
 	}
-	section = buddy->section[page->section];
-	raw_spin_lock(&buddy->lock);
-	switch (find_head(section, page)->state) {
-	case BSA_PAGE_ALLOCATED:
-		if (page->state == BSA_PAGE_ALLOCATED &&
-		    addr == bsa_page_address(buddy, page)) {
-			buddy->held_pages -= 1UL << page->order;
-			buddy->frees++;
-			free_block(section, page);
-		} else {
-			why = BSA_FREE_INTERIOR;
-		}
-		break;
-	case BSA_PAGE_FREE:
-		why = BSA_FREE_DOUBLE;
-		break;
-	case BSA_PAGE_BITMAPS:
-		why = BSA_FREE_FOREIGN;
-		break;
-	default:
-		why = BSA_FREE_OBJECT;
-		break;
-	}
-	raw_spin_unlock(&buddy->lock);
-out:
-	local_irq_restore(flags);
-	return why;
+	raw_spin_unlock_irqrestore(&buddy->lock, flags);
+	return page ? BSA_FREE_OK : bsa_buddy_refusal(buddy, addr);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free_pages);
 

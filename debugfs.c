@@ -30,6 +30,8 @@ static int meminfo_show(struct seq_file *m, void *unused)
 	seq_printf(m, "Allocated:    %10zu kB\n", stats.allocated_bytes >> 10);
 	seq_printf(m, "Free:         %10lu kB\n",
 		   stats.free_pages << (PAGE_SHIFT - 10));
+	seq_printf(m, "Kept:         %10lu kB\n",
+		   bsa_percpu_kept_pages(heap, -1) << (PAGE_SHIFT - 10));
 	seq_printf(m, "LivePages:    %10lu\n", stats.live_pages);
 	seq_printf(m, "LiveObjects:  %10lu\n", stats.live_objects);
 	return 0;

@@ -48,7 +48,8 @@
  * the free is not over, and this slab is not taken; a free that has not
  * returned yet is not one that the allocation could rely on.
  *
- * What another CPU holds as its active slab only that CPU can let go of. Where
+ * Blocks of pages that are kept for some CPU (pcp.c) go back to the buddy then,
+ * too. What another CPU holds as its active slab only that CPU can let go of. Where
  * the caller may sleep, it is asked to by an IPI.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -214,13 +215,30 @@ odd:
  * Slow paths
  */
 
+/* Take a block for the allocator's own use. */
+static struct bsa_page *alloc_block(struct bsa_heap *heap, unsigned int order)
+{
+	struct bsa_page_request req = { .order = order, .internal = true };
+	struct bsa_page *page;
+
+	page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp, order);
+	return page ?: bsa_buddy_alloc(&heap->buddy, &req);
+}
+
+/* Free a block that the allocator holds. */
+static void free_block(struct bsa_heap *heap, struct bsa_page *page)
+{
+	if (!bsa_pcp_free(&raw_cpu_ptr(heap->cpu)->pcp, page))
+		bsa_buddy_free(&heap->buddy, page);
+}
+
 /* Give back the pages of a slab that is nobody's. */
 static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 {
 	if (!slab)
 		return;
 	bsa_slab_release(&heap->pool, slab);
-	bsa_buddy_free(&heap->buddy, slab);
+	free_block(heap, slab);
 }
 
 /*
@@ -303,22 +321,16 @@ static noinline void free_last(const void *ptr, struct bsa_cpu *c)
 /* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
 static bool new_slab(struct bsa_cpu *c, unsigned int class)
 {
-	struct bsa_page_request req = {
-		.order = bsa_slab_order(class),
-		.internal = true,
-	};
-	struct bsa_buddy *buddy = &c->heap->buddy;
-	struct bsa_page *page = bsa_buddy_alloc(buddy, &req);
+	unsigned int order = bsa_slab_order(class);
+	struct bsa_page *page = alloc_block(c->heap, order);
 
-	if (!page && req.order) {
-		/* Rather a small slab than none. */
-		req.order = 0;
-		page = bsa_buddy_alloc(buddy, &req);
-	}
+	/* Rather a small slab than none. */
+	if (!page && order)
+		page = alloc_block(c->heap, 0);
 	if (!page)
 		return false;
 	if (bsa_slabs_add(&c->slabs, class, page)) {
-		bsa_buddy_free(buddy, page);
+		free_block(c->heap, page);
 		return false;
 	}
 	return true;
@@ -460,6 +472,7 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 	}
 	c->pending = keep;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
+	bsa_pcp_flush(&c->pcp, &c->heap->buddy);
 	return passed_on;
 }
 
@@ -603,21 +616,25 @@ static void warn_failed(struct bsa_heap *heap, size_t size, bool low,
 				    (void *)caller);
 }
 
-/* Refuse flags, sizes and alignments that make no sense. */
-static bool bad_request(struct bsa_heap *heap, size_t align, gfp_t gfp,
-			unsigned long caller)
+static noinline void warn_refused(struct bsa_heap *heap, gfp_t gfp,
+				  unsigned long caller)
 {
-	const char *why;
+	const char *why = gfp & __GFP_NOFAIL ?
+		"__GFP_NOFAIL is not supported" :
+		"the alignment is not a power of two";
 
-	if (unlikely(gfp & __GFP_NOFAIL))
-		why = "__GFP_NOFAIL is not supported";
-	else if (unlikely(!is_power_of_2(align)))
-		why = "the alignment is not a power of two";
-	else
-		return false;
 	this_cpu_inc(heap->cpu->failures);
 	pr_warn_ratelimited("%s: allocation refused: %s (caller %pS)\n",
 			    heap->name, why, (void *)caller);
+}
+
+/* Refuse flags and alignments that make no sense. */
+static __always_inline bool bad_request(struct bsa_heap *heap, size_t align,
+					gfp_t gfp, unsigned long caller)
+{
+	if (likely(!(gfp & __GFP_NOFAIL) && is_power_of_2(align)))
+		return false;
+	warn_refused(heap, gfp, caller);
 	return true;
 }
 
@@ -640,6 +657,40 @@ static noinline void *alloc_slow(struct bsa_heap *heap, size_t size, gfp_t gfp,
 	return obj;
 }
 
+/* Get a block of pages that this CPU does not keep. */
+static noinline struct bsa_page *alloc_pages_slow(struct bsa_heap *heap,
+						  unsigned long nr,
+						  size_t align, bool low,
+						  gfp_t gfp,
+						  unsigned long caller)
+{
+	struct bsa_page_request req = {
+		.low = low,
+		.internal = true,
+		.trylock = in_nmi(),
+	};
+	struct bsa_page *page = NULL;
+	enum reclaim_step step;
+	size_t bytes;
+
+	if (nr <= 1UL << BSA_MAX_PAGE_ORDER) {
+		req.order = order_base_2(nr);
+		if (align > PAGE_SIZE)
+			req.align_order = ilog2(align) - PAGE_SHIFT;
+		page = bsa_buddy_alloc(&heap->buddy, &req);
+		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
+			reclaim(heap, BSA_NR_CLASSES, step, gfp);
+			page = bsa_buddy_alloc(&heap->buddy, &req);
+		}
+	}
+	if (!page) {
+		if (check_mul_overflow(nr, PAGE_SIZE, &bytes))
+			bytes = SIZE_MAX;
+		warn_failed(heap, bytes, low, gfp, caller);
+	}
+	return page;
+}
+
 /**
  * bsa_percpu_alloc_pages - allocate a block of pages
  * @heap: the heap
@@ -655,33 +706,27 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 			     size_t align, bool low, gfp_t gfp,
 			     unsigned long caller)
 {
-	struct bsa_page_request req = { .low = low, .trylock = in_nmi() };
 	struct bsa_page *page = NULL;
-	enum reclaim_step step;
-	size_t bytes;
 	void *addr;
 
 	if (bad_request(heap, align, gfp, caller) || !nr)
 		return NULL;
-	if (nr <= 1UL << BSA_MAX_PAGE_ORDER) {
-		req.order = order_base_2(nr);
-		if (align > PAGE_SIZE)
-			req.align_order = ilog2(align) - PAGE_SHIFT;
-		page = bsa_buddy_alloc(&heap->buddy, &req);
-		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
-			reclaim(heap, BSA_NR_CLASSES, step, gfp);
-			page = bsa_buddy_alloc(&heap->buddy, &req);
-		}
-	}
-	if (unlikely(!page)) {
-		if (check_mul_overflow(nr, PAGE_SIZE, &bytes))
-			bytes = SIZE_MAX;
-		warn_failed(heap, bytes, low, gfp, caller);
+	/* A block that is kept may lie anywhere, aligned to its own size. */
+	if (likely(!low && align <= nr * PAGE_SIZE &&
+		   nr <= 1UL << (BSA_PCP_ORDERS - 1)))
+		page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp,
+				     order_base_2(nr));
+	if (!page)
+		page = alloc_pages_slow(heap, nr, align, low, gfp, caller);
+	if (unlikely(!page))
 		return NULL;
-	}
+
+	WRITE_ONCE(page->state, BSA_PAGE_ALLOCATED);
+	this_cpu_inc(heap->cpu->page_allocs);
+	this_cpu_add(heap->cpu->live_pages, 1L << page->order);
 	addr = bsa_page_address(&heap->buddy, page);
 	if (want_init_on_alloc(gfp))
-		memset(addr, 0, PAGE_SIZE << req.order);
+		memset(addr, 0, PAGE_SIZE << page->order);
 	return addr;
 }
 
@@ -795,13 +840,37 @@ static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 			   unsigned long caller)
 {
-	enum bsa_refused why;
+	struct bsa_page *page;
 
 	if (!addr || addr == ZERO_SIZE_PTR)
 		return;
-	why = bsa_buddy_free_pages(&heap->buddy, addr);
-	if (unlikely(why != BSA_FREE_OK))
-		refuse_free(heap, addr, why, caller);
+	/* The section stays until preemption is on again. */
+	preempt_disable();
+	page = bsa_buddy_claim(&heap->buddy, addr);
+	if (likely(page)) {
+		this_cpu_inc(heap->cpu->page_frees);
+		this_cpu_sub(heap->cpu->live_pages, 1L << page->order);
+		free_block(heap, page);
+	} else {
+		refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr),
+			    caller);
+	}
+	preempt_enable();
+}
+
+/**
+ * bsa_percpu_kept_pages - free pages that are kept for some CPU
+ * @heap: the heap
+ * @section: index of the section that they belong to; -1: any
+ */
+unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section)
+{
+	unsigned long nr = 0;
+	struct bsa_cpu *c;
+
+	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
+		nr += bsa_pcp_nr_pages(&c->pcp, section);
+	return nr;
 }
 
 /**

@@ -202,7 +202,7 @@ void bsa_slab_release(struct bsa_bitmap_pool *pool, struct bsa_page *slab)
 	if (slab->order)
 		bsa_pagemap_set((unsigned long)bsa_page_address(pool->buddy, slab),
 				1UL << slab->order, slab, false);
-	WRITE_ONCE(slab->state, BSA_PAGE_ALLOCATED);
+	WRITE_ONCE(slab->state, BSA_PAGE_KEPT);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slab_release);
 

@@ -47,10 +47,8 @@ struct bsa_section {
  * @nr_sections: number of sections
  * @total_pages: managed pages in all sections
  * @free_pages: free pages in all sections
- * @held_pages: pages in blocks that callers hold; the others that are not free
- *	are slabs and bitmaps
- * @allocs: blocks that callers got
- * @frees: blocks that callers gave back
+ * @allocs: blocks that callers of the buddy itself got
+ * @frees: blocks that they gave back
  * @low: sections that lie below 4 GiB physical
  * @fits: for each order, the sections that have a free block of that order or
  *	larger; the first set bit is the first fit in order of registration
@@ -61,7 +59,6 @@ struct bsa_buddy {
 	unsigned int nr_sections;
 	unsigned long total_pages;
 	unsigned long free_pages;
-	unsigned long held_pages;
 	unsigned long allocs;
 	unsigned long frees;
 	unsigned long low[BSA_SECTION_WORDS];
@@ -92,7 +89,7 @@ enum bsa_refused {
  * @order: log2 of the number of pages
  * @align_order: log2 of the alignment in pages; may be larger than @order
  * @low: only from below 4 GiB physical
- * @internal: for the allocator itself, not for a caller
+ * @internal: the block is the allocator's own (BSA_PAGE_KEPT), not a caller's
  * @trylock: fail instead of waiting for the lock (NMI)
  */
 struct bsa_page_request {
@@ -115,7 +112,7 @@ void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
 			    size_t align, bool low);
 enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
 				      const void *addr);
-bool bsa_buddy_owns(struct bsa_buddy *buddy, const struct bsa_page *page);
+enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr);
 
 int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
 		      struct bsa_section_info *info);
@@ -133,6 +130,48 @@ static inline void *bsa_page_address(struct bsa_buddy *buddy,
 	const struct bsa_range *range = &buddy->section[page->section]->range;
 
 	return (void *)(range->start + ((page - range->pages) << PAGE_SHIFT));
+}
+
+/**
+ * bsa_buddy_owns - is this page one of ours?
+ * @buddy: the allocator
+ * @page: any descriptor
+ */
+static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
+				  const struct bsa_page *page)
+{
+	const struct bsa_range *range;
+	unsigned int nr;
+
+	/* Pairs with add_section(). */
+	nr = smp_load_acquire(&buddy->nr_sections);
+	if (page->state == BSA_PAGE_NONE || page->section >= nr)
+		return false;
+	range = &buddy->section[page->section]->range;
+	return page >= range->pages && page < range->pages + range->nr_pages;
+}
+
+/**
+ * bsa_buddy_claim - take a block from the caller who frees it
+ * @buddy: where it came from
+ * @addr: any value
+ *
+ * Of several callers who free one block only one gets it.
+ *
+ * Context: any; preemption is off.
+ * Return: the first page, in the state BSA_PAGE_KEPT; NULL if @addr is not the
+ * start of an allocated block, see bsa_buddy_free_pages() for why.
+ */
+static inline struct bsa_page *bsa_buddy_claim(struct bsa_buddy *buddy,
+					       const void *addr)
+{
+	struct bsa_page *page = bsa_page_of(addr);
+
+	if (unlikely(!bsa_buddy_owns(buddy, page) || offset_in_page(addr) ||
+		     cmpxchg(&page->state, BSA_PAGE_ALLOCATED,
+			     BSA_PAGE_KEPT) != BSA_PAGE_ALLOCATED))
+		return NULL;
+	return page;
 }
 
 #endif /* _BSA_BUDDY_H */

@@ -14,6 +14,8 @@
  * @BSA_PAGE_TAIL: inside a block, but not its first page
  * @BSA_PAGE_FREE: first page of a block on a buddy free list
  * @BSA_PAGE_ALLOCATED: first page of a block that a caller holds
+ * @BSA_PAGE_KEPT: first page of a block that the allocator holds: kept free
+ *	for a CPU, or about to become something else
  * @BSA_PAGE_BITMAPS: holds bitmaps of slabs with more than 64 objects
  * @BSA_PAGE_SLAB_ACTIVE: first page of the slab that its owner allocates from
  * @BSA_PAGE_SLAB_PARTIAL: ... of a slab with live and with free objects
@@ -27,6 +29,7 @@ enum bsa_page_state {
 	BSA_PAGE_TAIL,
 	BSA_PAGE_FREE,
 	BSA_PAGE_ALLOCATED,
+	BSA_PAGE_KEPT,
 	BSA_PAGE_BITMAPS,
 	BSA_PAGE_SLAB_ACTIVE,
 	BSA_PAGE_SLAB_PARTIAL,

@@ -2,6 +2,7 @@
 #ifndef _BSA_PERCPU_H
 #define _BSA_PERCPU_H
 
+#include <bsa/pcp.h>
 #include <bsa/slab.h>
 #include <linux/bsa.h>
 #include <linux/llist.h>
@@ -17,6 +18,10 @@ struct dentry;
  * @pending: slabs taken off @remote that wait to be drained
  * @lock: protects the lists in @slabs, and @pending
  * @remote_frees: objects that this CPU freed into slabs that it does not own
+ * @pcp: free blocks of pages
+ * @page_allocs: blocks of pages that callers got on this CPU
+ * @page_frees: blocks of pages that callers freed on this CPU
+ * @live_pages: pages in the former less pages in the latter
  * @failures: allocations on this CPU that failed
  * @heap: the heap
  * @cpu: the CPU; nr_cpu_ids for the set that no CPU owns
@@ -28,6 +33,10 @@ struct bsa_cpu {
 	struct llist_node *pending;
 	raw_spinlock_t lock;
 	unsigned long remote_frees;
+	struct bsa_pcp pcp;
+	unsigned long page_allocs;
+	unsigned long page_frees;
+	long live_pages;
 	unsigned long failures;
 	struct bsa_heap *heap;
 	unsigned int cpu;
@@ -78,6 +87,7 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 			   unsigned long caller);
 size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr);
 void bsa_percpu_flush(struct bsa_heap *heap);
+unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section);
 unsigned long bsa_percpu_live_objects(struct bsa_heap *heap);
 
 #endif /* _BSA_PERCPU_H */

@@ -49,8 +49,8 @@
  * returned yet is not one that the allocation could rely on.
  *
  * Blocks of pages that are kept for some CPU (pcp.c) go back to the buddy then,
- * too. What another CPU holds as its active slab only that CPU can let go of. Where
- * the caller may sleep, it is asked to by an IPI.
+ * too. What another CPU holds as its active slab only that CPU can let go of.
+ * Where the caller may sleep, it is asked to by an IPI.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

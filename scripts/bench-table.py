@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # bench-table.py TITLE OUTPUT LOG [LOG-OF-A-SECOND-RUN]: reads what bsa_bench has
-# logged, prints a table, and writes OUTPUT.tsv and OUTPUT.svg.
+# logged (as it comes from a console or from dmesg), prints a table, and writes
+# OUTPUT.tsv and OUTPUT.svg.
 #
 # The file has every case. In the table, a row of many cases is one line with the
 # range of its figures and its worst ratio. The exit status is 1 if nothing was
@@ -13,9 +14,9 @@ import sys
 from itertools import groupby
 from xml.sax.saxutils import escape
 
-PREFIX = "bsa_bench: "
+PREFIX = re.compile(r"(?:\[[^]]*\] *)?bsa_bench: ")
 AGREE = 0.005          # two counted runs may differ by so much
-COLLAPSE = 4           # more cases than this share a line
+COLLAPSE = 6           # more cases than this share a line
 FIELDS = ["row", "case", "ours", "peer", "peer's", "ratio", "goal", "unit",
           "verdict", "ours in ns", "peer's in ns"]
 
@@ -60,9 +61,10 @@ def read(name):
     results, missing = [], []
     with open(name, encoding="utf-8", errors="replace") as log:
         for line in log:
-            if not line.startswith(PREFIX):
+            prefix = PREFIX.match(line)
+            if not prefix:
                 continue
-            fields = line[len(PREFIX):].rstrip("\r\n").split("\t")
+            fields = line[prefix.end():].rstrip("\r\n").split("\t")
             if len(fields) == 10:
                 results.append(Result(fields))
             elif len(fields) == 3:
@@ -159,7 +161,7 @@ def write_svg(name, title, lines):
         svg.append(f'<text x="{left - 6}" y="{y + 13}" text-anchor="end">'
                    f'{escape(line.name)} : {escape(line.peer)}</text>')
         svg.append(f'<rect x="{left}" y="{y + 3}" width="{width:.1f}" height="13" fill="{colour}"/>')
-        svg.append(f'<text x="{left + width + 6:.1f}" y="{y + 13}">{line.ratio:.3f}</text>')
+        svg.append(f'<text x="{left + width + 6:.1f}" y="{y + 13}">{line.ratio:.3f}{" ..." if line.ratio > limit else ""}</text>')
         goal = re.fullmatch(r"ratio[<>]=([\d.]+)", line.goal)
         if goal:
             x = left + min(float(goal[1]), limit) * scale
@@ -173,6 +175,10 @@ def write_svg(name, title, lines):
 def main():
     title, output, logs = sys.argv[1], sys.argv[2], sys.argv[3:]
     results, missing = read(logs[0])
+    # The emulated CPU of this mode does one of these in a cycle.
+    if title.startswith("counted"):
+        for result in results:
+            result.unit = result.unit.replace("cycles", "instructions")
     if not results:
         sys.exit("bsa: nothing was measured")
 

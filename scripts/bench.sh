@@ -29,7 +29,7 @@ parameters=()
 
 work=$(mktemp -d)
 # shellcheck disable=SC2046 # each job is a word
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 initrd=$work/initrd
 
 cache_lock
@@ -42,16 +42,21 @@ buddy=$dir/drivers/gpu/drm/drm_buddy.ko
 "$SCRIPTS/initramfs.sh" "$initrd" "${modules[@]}"
 cache_unlock
 
-# The clock of the emulated CPU is its count of instructions; the kernel must
-# not judge it by another. Emulated memory that is never written takes none.
+# Emulated memory that is never written takes none.
 export MEM=${MEM:-12G} TIMEOUT=${TIMEOUT:-600}
-export APPEND="tsc=unstable clocksource=hpet init_on_alloc=0"
+
+# The clock of an emulated CPU that counts is its count of instructions; the
+# kernel must not judge it by another.
+declare -A append=(
+	[counted]="tsc=unstable clocksource=hpet init_on_alloc=0"
+	[parallel]="init_on_alloc=0"
+)
 
 # measure NAME MODE: one boot; its log is NAME.log.
 measure() {
 	local log=$CACHE/log/bench-$kernel-$1.log status=0 work=$work/$1
 	mkdir "$work"
-	boot "$log" cat "$dir/arch/x86/boot/bzImage" "$initrd" \
+	APPEND=${append[$2]} boot "$log" cat "$dir/arch/x86/boot/bzImage" "$initrd" \
 		bench "mode=$2" "${parameters[@]}" >/dev/null || status=$?
 	[[ -z $(judge "$log" "$status") ]] &&
 		grep -q '^bsa-guest: end: passed' "$log" && return
@@ -70,13 +75,25 @@ counted() {
 	return "$status"
 }
 
+# How much of the machine others use at the moment, in per cent.
+busy() {
+	awk 'NR == 1 { idle = -$5; for (i = 2; i <= NF; i++) all -= $i }
+	     NR == 2 { idle += $5; for (i = 2; i <= NF; i++) all += $i
+		       print int(100 - 100 * idle / all) }' \
+		<(head -n 1 /proc/stat) <(sleep 1 && head -n 1 /proc/stat)
+}
+
 parallel() {
+	local busy
+	busy=$(busy)
 	say "measuring with CPUs in threads on $kernel"
+	((busy < 10)) ||
+		say "$busy % of this machine are in use: these figures will be poor"
 	ACCEL="tcg" CPUS=4 measure parallel parallel
 }
 
 for mode in "${modes[@]}"; do
-	"$mode" || exit
+	"$mode" || exit 1
 	logs=("$CACHE/log/bench-$kernel-$mode.log")
 	[[ $mode != counted ]] || logs+=("$CACHE/log/bench-$kernel-counted-again.log")
 	python3 "$SCRIPTS/bench-table.py" "$mode, $kernel" \

@@ -31,8 +31,10 @@ case $ACCEL in
 kvm) accel=(-accel kvm -cpu host) ;;
 # Threads: emulated CPUs run side by side, so that races are real.
 tcg) accel=(-accel "tcg,thread=multi" -cpu max) ;;
+# Nothing from outside, not the date nor a random number: runs are the same.
 icount)
-	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -cpu max)
+	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -cpu max
+		-rtc "base=2000-01-01,clock=vm" -seed 1)
 	CPUS=1
 	;;
 *) die "ACCEL=$ACCEL is not known: tcg, kvm and icount are" ;;

@@ -8,6 +8,12 @@
 . /lib.sh
 
 shift
+# A value may have spaces: the kernel wants it in quotes.
+for parameter; do
+	shift
+	set -- "$@" "${parameter%%=*}=\"${parameter#*=}\""
+done
+
 tell begin
 # Where the kernel does not have it built in, or not at all.
 [ ! -e /modules/drm_buddy.ko ] || insmod /modules/drm_buddy.ko

@@ -62,7 +62,18 @@ static int buddyinfo_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(buddyinfo);
 
-/* Slabs and objects of one class, of one owner or of several. */
+/**
+ * struct slab_count - slabs and objects of one class, of one owner or of several
+ * @active: slabs that are being allocated from
+ * @partial: slabs with live and with free objects
+ * @full: slabs without a free object that the owner knows of
+ * @empty: slabs without a live object
+ * @allocs: objects handed out
+ * @frees: objects freed by the owner
+ * @drained: objects freed elsewhere that the owner has taken over
+ * @drains: times that it did so
+ * @refills: slabs that became active
+ */
 struct slab_count {
 	unsigned long active;
 	unsigned long partial;

@@ -179,6 +179,11 @@ void bsa_pagemap_add(struct bsa_range *range)
 	list_add_tail(&range->node, &bsa_ranges);
 }
 
+/**
+ * struct leaf_move - entries that are to move to another leaf
+ * @granule: of which 2 MiB
+ * @to: the leaf that will be in use
+ */
 struct leaf_move {
 	unsigned long granule;
 	struct bsa_leaf *to;

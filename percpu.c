@@ -535,10 +535,15 @@ static bool reclaim_all(struct bsa_heap *heap)
 	return passed_on;
 }
 
-/* For which heap, and which class, CPUs are asked to let go of slabs. */
+/**
+ * struct flush_request - what CPUs are asked to let go of
+ * @heap: of which heap
+ * @class: partial slabs of this class, too; BSA_NR_CLASSES: of none, since pages
+ *	are wanted
+ */
 struct flush_request {
 	struct bsa_heap *heap;
-	unsigned int class;	/* BSA_NR_CLASSES: none, pages are wanted */
+	unsigned int class;
 };
 
 /* Runs on each CPU, with interrupts off. */
@@ -557,14 +562,19 @@ static void flush_here(void *data)
 	leave(c);
 }
 
-/*
- * What to do, step by step, before an allocation fails. After each step the
- * allocation is tried again.
+/**
+ * enum reclaim_step - what to do before an allocation fails
+ * @RECLAIM_HERE: take what this CPU has, and what is unused elsewhere
+ * @RECLAIM_EVERYWHERE: interrupt all CPUs, where the caller may wait for that
+ * @RECLAIM_AGAIN: once more, since some of them may have been busy
+ * @RECLAIM_DONE: there is nothing more to do
+ *
+ * After each step the allocation is tried again.
  */
 enum reclaim_step {
-	RECLAIM_HERE,		/* what this CPU has, and what is unused elsewhere */
-	RECLAIM_EVERYWHERE,	/* interrupt all CPUs, where that may wait */
-	RECLAIM_AGAIN,		/* some of them may have been busy */
+	RECLAIM_HERE,
+	RECLAIM_EVERYWHERE,
+	RECLAIM_AGAIN,
 	RECLAIM_DONE,
 };
 

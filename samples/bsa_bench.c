@@ -702,8 +702,9 @@ static void run_mempool(const struct bench_row *row)
 
 /*
  * Pages of one order from a heap in which a single page is held, so that there
- * are free blocks of every order; then from an empty one, where each allocation
- * splits the largest block and each free makes it whole again.
+ * are free blocks of every order; then from an empty one, where an allocator
+ * that keeps nothing at hand splits the largest block each time, and makes it
+ * whole again.
  */
 static void run_pages(const struct bench_row *row)
 {
@@ -2025,6 +2026,16 @@ static void kmalloc_consume(struct work_struct *work)
 	consume(container_of(work, struct bench_ring, consumer), kfree);
 }
 
+static void bare_produce(struct work_struct *work)
+{
+	produce(container_of(work, struct bench_ring, producer), no_alloc);
+}
+
+static void bare_consume(struct work_struct *work)
+{
+	consume(container_of(work, struct bench_ring, consumer), no_free);
+}
+
 /* Hundredths of a cycle for each object. */
 static u64 time_ring(struct bench_ring *r, work_func_t producer,
 		     work_func_t consumer, void (*free)(const void *object))
@@ -2042,7 +2053,8 @@ static u64 time_ring(struct bench_ring *r, work_func_t producer,
 	return r->moved ? div64_u64(r->cycles * 100, r->moved) : U64_MAX;
 }
 
-static void run_ring(const struct bench_row *row)
+static void compare_rings(const struct bench_row *row, work_func_t producer,
+			  work_func_t consumer, void (*free)(const void *object))
 {
 	u64 ours[MAX_ROUNDS], peer[MAX_ROUNDS], ratio[MAX_ROUNDS];
 	struct bench_ring *r = kvmalloc(sizeof(*r), GFP_KERNEL);
@@ -2054,12 +2066,22 @@ static void run_ring(const struct bench_row *row)
 	}
 	for (i = 0; i < rounds; i++) {
 		ours[i] = time_ring(r, bsa_produce, bsa_consume, bsa_free);
-		peer[i] = time_ring(r, kmalloc_produce, kmalloc_consume, kfree);
+		peer[i] = time_ring(r, producer, consumer, free);
 		ratio[i] = ratio_of(ours[i], peer[i]);
 	}
 	report(row, "64 bytes, for each object", median(ours, rounds),
 	       median(peer, rounds), median(ratio, rounds), "cycles", row->goal);
 	kvfree(r);
+}
+
+static void run_ring(const struct bench_row *row)
+{
+	compare_rings(row, kmalloc_produce, kmalloc_consume, kfree);
+}
+
+static void run_bare_ring(const struct bench_row *row)
+{
+	compare_rings(row, bare_produce, bare_consume, no_free);
 }
 
 /*
@@ -2384,6 +2406,12 @@ static const struct bench_row parallel_rows[] = {
 		.run = run_ring,
 		.peer_name = "kmalloc",
 		.goal = "ratio<=0.50",
+	}, {
+		/* What the ring itself takes. */
+		.name = "producer and consumer",
+		.run = run_bare_ring,
+		.peer_name = "an empty ring",
+		.goal = "",
 	}, {
 		.name = "throughput",
 		.run = run_scaling, .ours = bsa_batches,

@@ -215,6 +215,18 @@ odd:
  * Slow paths
  */
 
+/* Take a block that is kept, for whichever CPU. */
+static struct bsa_page *alloc_kept(struct bsa_heap *heap, unsigned int order)
+{
+	struct bsa_page *page = NULL;
+	struct bsa_cpu *c;
+
+	for (c = bsa_percpu_next(heap, NULL); c && !page;
+	     c = bsa_percpu_next(heap, c))
+		page = bsa_pcp_alloc(&c->pcp, order);
+	return page;
+}
+
 /* Take a block for the allocator's own use. */
 static struct bsa_page *alloc_block(struct bsa_heap *heap, unsigned int order)
 {
@@ -222,7 +234,9 @@ static struct bsa_page *alloc_block(struct bsa_heap *heap, unsigned int order)
 	struct bsa_page *page;
 
 	page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp, order);
-	return page ?: bsa_buddy_alloc(&heap->buddy, &req);
+	if (!page)
+		page = bsa_buddy_alloc(&heap->buddy, &req);
+	return page ?: alloc_kept(heap, order);
 }
 
 /* Free a block that the allocator holds. */
@@ -472,7 +486,6 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 	}
 	c->pending = keep;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
-	bsa_pcp_flush(&c->pcp, &c->heap->buddy);
 	return passed_on;
 }
 
@@ -583,6 +596,7 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 {
 	struct flush_request req = { .heap = heap, .class = class };
 	unsigned long flags;
+	struct bsa_cpu *c;
 
 	if (in_nmi())
 		return;
@@ -602,6 +616,9 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 	local_irq_restore(flags);
 	if (reclaim_all(heap))
 		reclaim_all(heap);
+	/* Last, since what was found until here is kept, too. */
+	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
+		bsa_pcp_flush(&c->pcp, &heap->buddy);
 }
 
 /**
@@ -688,6 +705,8 @@ static noinline struct bsa_page *alloc_pages_slow(struct bsa_heap *heap,
 		if (align > PAGE_SIZE)
 			req.align_order = ilog2(align) - PAGE_SHIFT;
 		page = bsa_buddy_alloc(&heap->buddy, &req);
+		if (!page && !low && req.align_order <= req.order)
+			page = alloc_kept(heap, req.order);
 		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
 			reclaim(heap, BSA_NR_CLASSES, step, gfp);
 			page = bsa_buddy_alloc(&heap->buddy, &req);

@@ -5,9 +5,9 @@
 #include <bsa/buddy.h>
 #include <linux/atomic.h>
 
-/* Blocks of 2^0 to 2^4 pages are kept, up to four of each order. */
+/* Blocks of 2^0 to 2^4 pages are kept, up to two of each order. */
 #define BSA_PCP_ORDERS	5
-#define BSA_PCP_SLOTS	4
+#define BSA_PCP_SLOTS	2
 
 /**
  * struct bsa_pcp - free blocks of pages that one CPU keeps at hand

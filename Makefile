@@ -17,7 +17,7 @@ prefix := $(DESTDIR)/usr/src/bsa-$(version)
 # Modules are signed at installation where the kernel's key is at hand.
 unsigned = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 
-.PHONY: modules install clean clean-cache help run shell check bench lint
+.PHONY: modules install clean clean-cache help run shell check bench model lint
 
 modules: $(KDIR)/Makefile
 	+$(kbuild) modules
@@ -49,6 +49,9 @@ check:
 bench:
 	@scripts/bench.sh $(KERNEL) $(MODE)
 
+model:
+	@scripts/model.sh
+
 lint:
 	@scripts/lint.sh
 
@@ -61,6 +64,7 @@ help:
 	@echo 'make shell        the same, and leaves you at a prompt in there'
 	@echo 'make check        every test, in a kernel that watches'
 	@echo 'make bench        what the calls cost, beside those of the kernel'
+	@echo 'make model        a model of what needs no lock, checked exhaustively by spin'
 	@echo 'make lint         checkpatch, sparse, kernel-doc, shellcheck'
 	@echo 'make clean-cache  removes the kernels that run and check keep'
 	@echo ''

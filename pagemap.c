@@ -158,24 +158,29 @@ int bsa_pagemap_check(unsigned long region, size_t size)
  */
 void bsa_pagemap_add(struct bsa_range *range)
 {
-	unsigned long granule;
+	struct bsa_page *page = range->pages;
+	struct bsa_page *end = page + range->nr_pages;
+	unsigned long granule, index;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	for (granule = first_granule(range); granule <= last_granule(range);
-	     granule++) {
-		if (leaf_of(granule) != &bsa_no_leaf)
-			continue;
-		clear_leaf(own_leaf(range, granule));
+	index = (range->start - PAGE_OFFSET) >> PAGE_SHIFT;
+	index %= BSA_LEAF_PAGES;
+	for (granule = first_granule(range); page < end; granule++) {
+		struct bsa_leaf *leaf = leaf_of(granule);
+
+		if (leaf == &bsa_no_leaf) {
+			leaf = own_leaf(range, granule);
+			/* A leaf in between is filled from end to end. */
+			if (index || end - page < BSA_LEAF_PAGES)
+				clear_leaf(leaf);
+		}
+		for (; index < BSA_LEAF_PAGES && page < end; index++)
+			WRITE_ONCE(leaf->page[index], page++);
+		index = 0;
 		/* Pairs with the address dependency in bsa_page_of(). */
 		smp_store_release(&bsa_pagemap.leaf[granule],
-				  leaf_origin(own_leaf(range, granule),
-					      granule));
+				  leaf_origin(leaf, granule));
 	}
-	/*
-	 * Nobody has an address in the range yet. Whoever gets one has it from
-	 * the buddy, which learns of the section after this.
-	 */
-	bsa_pagemap_set(range->start, range->nr_pages, range->pages, false);
 	list_add_tail(&range->node, &bsa_ranges);
 }
 

@@ -25,7 +25,7 @@ void bsa_pcp_flush(struct bsa_pcp *pcp, struct bsa_buddy *buddy)
 	unsigned int order;
 
 	for (order = 0; order < BSA_PCP_ORDERS; order++)
-		while ((page = bsa_pcp_alloc(pcp, order)))
+		while ((page = bsa_pcp_alloc(pcp, order, false)))
 			bsa_buddy_free(buddy, page);
 }
 
@@ -42,12 +42,11 @@ unsigned long bsa_pcp_nr_pages(const struct bsa_pcp *pcp, int section)
 	unsigned long nr = 0;
 	unsigned int i, order;
 
-	for (order = 0; order < BSA_PCP_ORDERS; order++) {
-		for (i = 0; i < BSA_PCP_SLOTS; i++) {
-			page = READ_ONCE(pcp->slot[order][i]);
-			if (page && (section < 0 || page->section == section))
-				nr += 1UL << order;
-		}
+	for (i = 0; i < 2 * BSA_PCP_ORDERS * BSA_PCP_SLOTS; i++) {
+		order = i / BSA_PCP_SLOTS % BSA_PCP_ORDERS;
+		page = READ_ONCE((&pcp->slot[0][0][0])[i]);
+		if (page && (section < 0 || page->section == section))
+			nr += 1UL << order;
 	}
 	return nr;
 }

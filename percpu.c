@@ -216,14 +216,15 @@ odd:
  */
 
 /* Take a block that is kept, for whichever CPU. */
-static struct bsa_page *alloc_kept(struct bsa_heap *heap, unsigned int order)
+static struct bsa_page *alloc_kept(struct bsa_heap *heap, unsigned int order,
+				   bool low)
 {
 	struct bsa_page *page = NULL;
 	struct bsa_cpu *c;
 
 	for (c = bsa_percpu_next(heap, NULL); c && !page;
 	     c = bsa_percpu_next(heap, c))
-		page = bsa_pcp_alloc(&c->pcp, order);
+		page = bsa_pcp_alloc(&c->pcp, order, low);
 	return page;
 }
 
@@ -233,16 +234,17 @@ static struct bsa_page *alloc_block(struct bsa_heap *heap, unsigned int order)
 	struct bsa_page_request req = { .order = order, .internal = true };
 	struct bsa_page *page;
 
-	page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp, order);
+	page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp, order, false);
 	if (!page)
 		page = bsa_buddy_alloc(&heap->buddy, &req);
-	return page ?: alloc_kept(heap, order);
+	return page ?: alloc_kept(heap, order, false);
 }
 
 /* Free a block that the allocator holds. */
 static void free_block(struct bsa_heap *heap, struct bsa_page *page)
 {
-	if (!bsa_pcp_free(&raw_cpu_ptr(heap->cpu)->pcp, page))
+	if (!bsa_pcp_free(&raw_cpu_ptr(heap->cpu)->pcp, page,
+			  bsa_page_is_low(&heap->buddy, page)))
 		bsa_buddy_free(&heap->buddy, page);
 }
 
@@ -538,6 +540,15 @@ static void flush_owner(struct bsa_cpu *c)
 	reclaim_cpu(c);
 }
 
+static void flush_shared(struct bsa_heap *heap)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	flush_owner(&heap->shared);
+	local_irq_restore(flags);
+}
+
 static bool reclaim_all(struct bsa_heap *heap)
 {
 	bool passed_on = false;
@@ -611,11 +622,11 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 		flush_here(&req);
 		local_irq_restore(flags);
 	}
-	local_irq_save(flags);
-	flush_owner(&heap->shared);
-	local_irq_restore(flags);
-	if (reclaim_all(heap))
+	flush_shared(heap);
+	if (reclaim_all(heap)) {
+		flush_shared(heap);
 		reclaim_all(heap);
+	}
 	/* Last, since what was found until here is kept, too. */
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
 		bsa_pcp_flush(&c->pcp, &heap->buddy);
@@ -705,8 +716,8 @@ static noinline struct bsa_page *alloc_pages_slow(struct bsa_heap *heap,
 		if (align > PAGE_SIZE)
 			req.align_order = ilog2(align) - PAGE_SHIFT;
 		page = bsa_buddy_alloc(&heap->buddy, &req);
-		if (!page && !low && req.align_order <= req.order)
-			page = alloc_kept(heap, req.order);
+		if (!page && req.align_order <= req.order)
+			page = alloc_kept(heap, req.order, low);
 		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
 			reclaim(heap, BSA_NR_CLASSES, step, gfp);
 			page = bsa_buddy_alloc(&heap->buddy, &req);
@@ -740,11 +751,10 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 
 	if (bad_request(heap, align, gfp, caller) || !nr)
 		return NULL;
-	/* A block that is kept may lie anywhere, aligned to its own size. */
-	if (likely(!low && align <= nr * PAGE_SIZE &&
-		   nr <= 1UL << (BSA_PCP_ORDERS - 1)))
+	/* A block that is kept is aligned to its own size. */
+	if (likely(align <= nr * PAGE_SIZE && nr <= 1UL << (BSA_PCP_ORDERS - 1)))
 		page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp,
-				     order_base_2(nr));
+				     order_base_2(nr), low);
 	if (!page)
 		page = alloc_pages_slow(heap, nr, align, low, gfp, caller);
 	if (unlikely(!page))

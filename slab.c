@@ -474,7 +474,12 @@ void bsa_slabs_detach(struct bsa_slabs *slabs, struct bsa_page *slab,
 {
 	unlist_slab(slabs, slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
-	WRITE_ONCE(slab->owner, owner);
+	/*
+	 * Whoever frees into the slab as the new owner's may queue it there, and
+	 * a reclaim that finds it on that queue must not see the old state.
+	 * Pairs with the full barriers of queue_slab() and llist_del_all().
+	 */
+	smp_store_release(&slab->owner, owner);
 }
 
 /**

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# setup.sh JOB KERNEL: what JOB (run, check, bench or lint) needs is installed.
+# setup.sh JOB KERNEL: what JOB (run, check, bench, model or lint) needs is installed.
 #
 # On Debian 12 as root the missing packages are installed. Anyone else is told
 # their names, in one line.
@@ -19,6 +19,7 @@ case $job in
 run) packages=("${modules[@]}" "${guest[@]}" "$headers") ;;
 check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3
 	"$(source_package "$kernel")") ;;
+model) packages=(gcc libc6-dev patch spin) ;;
 lint) packages=("${modules[@]}" "$headers" perl xz-utils python3 sparse shellcheck
 	"$(source_package "$kernel")") ;;
 *) die "setup.sh: no job is called $job" ;;

@@ -133,6 +133,17 @@ static inline void *bsa_page_address(struct bsa_buddy *buddy,
 }
 
 /**
+ * bsa_page_is_low - does a page lie below 4 GiB physical?
+ * @buddy: the allocator that the page belongs to
+ * @page: descriptor of a managed page
+ */
+static inline bool bsa_page_is_low(struct bsa_buddy *buddy,
+				   const struct bsa_page *page)
+{
+	return buddy->section[page->section]->low;
+}
+
+/**
  * bsa_buddy_owns - is this page one of ours?
  * @buddy: the allocator
  * @page: any descriptor

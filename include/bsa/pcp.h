@@ -11,8 +11,9 @@
 
 /**
  * struct bsa_pcp - free blocks of pages that one CPU keeps at hand
- * @slot: for each order, first pages of blocks in the state BSA_PAGE_KEPT, or
- *	NULL; changed with atomic operations by anybody
+ * @slot: for each side of 4 GiB (0: above) and each order, first pages of blocks
+ *	in the state BSA_PAGE_KEPT, or NULL; changed with atomic operations by
+ *	anybody
  *
  * What the kernel's pcp lists are for, without a lock: a slot is filled with
  * cmpxchg() and emptied with xchg(). So it does not matter who does it: a task
@@ -20,31 +21,35 @@
  * memory everywhere before it gives up.
  */
 struct bsa_pcp {
-	struct bsa_page *slot[BSA_PCP_ORDERS][BSA_PCP_SLOTS];
+	struct bsa_page *slot[2][BSA_PCP_ORDERS][BSA_PCP_SLOTS];
 };
 
 /**
  * bsa_pcp_alloc - take a block that is kept
  * @pcp: from where
  * @order: log2 of its pages
+ * @low: only from below 4 GiB; others come from there last
  *
  * Context: any.
  * Return: first page of the block, still in the state BSA_PAGE_KEPT; or NULL.
  */
 static inline struct bsa_page *bsa_pcp_alloc(struct bsa_pcp *pcp,
-					     unsigned int order)
+					     unsigned int order, bool low)
 {
-	struct bsa_page *page;
-	unsigned int i;
+	struct bsa_page **slot, *page;
+	unsigned int i, side;
 
 	if (order >= BSA_PCP_ORDERS)
 		return NULL;
-	for (i = 0; i < BSA_PCP_SLOTS; i++) {
-		if (!READ_ONCE(pcp->slot[order][i]))
-			continue;
-		page = xchg(&pcp->slot[order][i], NULL);
-		if (page)
-			return page;
+	for (side = low; side < 2; side++) {
+		slot = pcp->slot[side][order];
+		for (i = 0; i < BSA_PCP_SLOTS; i++) {
+			if (!READ_ONCE(slot[i]))
+				continue;
+			page = xchg(&slot[i], NULL);
+			if (page)
+				return page;
+		}
 	}
 	return NULL;
 }
@@ -53,19 +58,22 @@ static inline struct bsa_page *bsa_pcp_alloc(struct bsa_pcp *pcp,
  * bsa_pcp_free - keep a block
  * @pcp: where
  * @page: first page of a block in the state BSA_PAGE_KEPT
+ * @low: it lies below 4 GiB
  *
  * Context: any.
  * Return: false if there is no room for it.
  */
-static inline bool bsa_pcp_free(struct bsa_pcp *pcp, struct bsa_page *page)
+static inline bool bsa_pcp_free(struct bsa_pcp *pcp, struct bsa_page *page,
+				bool low)
 {
-	unsigned int i, order = page->order;
+	struct bsa_page **slot;
+	unsigned int i;
 
-	if (order >= BSA_PCP_ORDERS)
+	if (page->order >= BSA_PCP_ORDERS)
 		return false;
+	slot = pcp->slot[low][page->order];
 	for (i = 0; i < BSA_PCP_SLOTS; i++)
-		if (!READ_ONCE(pcp->slot[order][i]) &&
-		    !cmpxchg(&pcp->slot[order][i], NULL, page))
+		if (!READ_ONCE(slot[i]) && !cmpxchg(&slot[i], NULL, page))
 			return true;
 	return false;
 }

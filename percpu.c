@@ -475,6 +475,7 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 				keep = node;
 				continue;
 			}
+			/* A full barrier, as in next_queued(). */
 			xchg(&node->next, BSA_NOT_QUEUED);
 			if (slab->owner != c->slabs.owner) {
 				pass_on(slab);
@@ -549,6 +550,7 @@ static void flush_shared(struct bsa_heap *heap)
 	local_irq_restore(flags);
 }
 
+/* As reclaim_cpu(), for every owner. */
 static bool reclaim_all(struct bsa_heap *heap)
 {
 	bool passed_on = false;
@@ -602,6 +604,7 @@ enum reclaim_step {
 	RECLAIM_DONE,
 };
 
+/* Take one step; @class as in struct flush_request. */
 static void reclaim(struct bsa_heap *heap, unsigned int class,
 		    enum reclaim_step step, gfp_t gfp)
 {

@@ -18,7 +18,8 @@
  * What the kernel's pcp lists are for, without a lock: a slot is filled with
  * cmpxchg() and emptied with xchg(). So it does not matter who does it: a task
  * that has moved to another CPU, an interrupt, an NMI, or a CPU that looks for
- * memory everywhere before it gives up.
+ * memory everywhere before it gives up. Both operations are full barriers: who
+ * takes a block sees all that was stored before it was kept.
  */
 struct bsa_pcp {
 	struct bsa_page *slot[2][BSA_PCP_ORDERS][BSA_PCP_SLOTS];

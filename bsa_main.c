@@ -411,7 +411,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
 void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 {
 	struct bsa_cpu *c;
-	unsigned int class;
+	unsigned int i;
 
 	heap = heap_or_default(heap);
 	memset(stats, 0, sizeof(*stats));
@@ -425,14 +425,13 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 
 	for (c = bsa_percpu_next(heap, NULL); c;
 	     c = bsa_percpu_next(heap, c)) {
-		for (class = 0; class < BSA_NR_CLASSES; class++) {
-			const struct bsa_slab_list *list =
-				&c->slabs.list[class];
+		for (i = 0; i < BSA_NR_CLASSES; i++) {
+			const struct bsa_class *class = &c->slabs.class[i];
 
-			stats->allocs += READ_ONCE(c->slabs.active[class].allocs);
-			stats->frees += READ_ONCE(c->slabs.frees[class]);
-			stats->drains += READ_ONCE(list->drains);
-			stats->refills += READ_ONCE(list->refills);
+			stats->allocs += bsa_class_nr_allocs(class);
+			stats->frees += READ_ONCE(c->slabs.frees[i]);
+			stats->drains += READ_ONCE(class->drains);
+			stats->refills += READ_ONCE(class->refills);
 		}
 		stats->allocs += READ_ONCE(c->page_allocs);
 		stats->live_pages += READ_ONCE(c->live_pages);

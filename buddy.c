@@ -361,7 +361,7 @@ static void init_pages(struct bsa_section *section)
 	struct bsa_page *end = page + section->range.nr_pages;
 
 	for (; page < end; page++) {
-		page->owner = 0;
+		page->owner = BSA_NOBODY;
 		page->state = BSA_PAGE_TAIL;
 		page->section = section->id;
 		page->node.next = BSA_NOT_QUEUED;

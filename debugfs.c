@@ -86,22 +86,22 @@ struct slab_count {
 	unsigned long refills;
 };
 
-static void count_slabs(struct bsa_cpu *c, unsigned int class,
+static void count_slabs(struct bsa_cpu *c, unsigned int index,
 			struct slab_count *sum)
 {
-	struct bsa_slab_list *list = &c->slabs.list[class];
+	struct bsa_class *class = &c->slabs.class[index];
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	sum->active += !!list->active;
-	sum->partial += list->nr_partial;
-	sum->full += list->nr_full;
-	sum->empty += list->nr_empty;
-	sum->allocs += READ_ONCE(c->slabs.active[class].allocs);
-	sum->frees += READ_ONCE(c->slabs.frees[class]);
-	sum->drained += list->drained;
-	sum->drains += list->drains;
-	sum->refills += list->refills;
+	sum->active += !!class->active;
+	sum->partial += class->nr_partial;
+	sum->full += class->nr_full;
+	sum->empty += class->nr_empty;
+	sum->allocs += bsa_class_nr_allocs(class);
+	sum->frees += READ_ONCE(c->slabs.frees[index]);
+	sum->drained += class->drained;
+	sum->drains += class->drains;
+	sum->refills += class->refills;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 

@@ -27,6 +27,7 @@ struct bsa_pagemap bsa_pagemap __read_mostly;
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap);
 
 struct bsa_page bsa_no_page = {
+	.owner = BSA_NOBODY,
 	.state = BSA_PAGE_NONE,
 	.node.next = BSA_NOT_QUEUED,
 };
@@ -89,18 +90,18 @@ static void clear_leaf(struct bsa_leaf *leaf)
 /**
  * bsa_pagemap_set - say which descriptor is responsible for some pages
  * @start: virtual address of the first page
- * @nr_pages: number of pages
+ * @nr_pages: number of pages; all lie in one leaf
  * @page: descriptor of the first page
  * @head: @page is responsible for all of them; else each page for itself
  */
 void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 		     struct bsa_page *page, bool head)
 {
+	struct bsa_page **entry = map_entry(start);
 	unsigned long i;
 
 	for (i = 0; i < nr_pages; i++)
-		WRITE_ONCE(*map_entry(start + (i << PAGE_SHIFT)),
-			   head ? page : page + i);
+		WRITE_ONCE(entry[i], head ? page : page + i);
 }
 
 /* The leaf that @range brought for @granule. */

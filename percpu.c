@@ -5,22 +5,24 @@
  * Every slab has an owner: a CPU, or the heap's shared set. slab->owner names
  * it, and decides who may do what:
  *
- *   bits[].free    is written by the owner alone, without atomics. For a CPU
- *                  that is code on this CPU with preemption off that has found
- *                  cpu->busy NULL and set it. For the shared set it is whoever
- *                  holds shared.lock.
- *   bits[].remote  is set by everybody else, with test_and_set_bit(), and taken
- *                  over by the owner, a word at a time, with xchg().
- *   the lists      change under the owner's lock.
- *   active[]       changes under the owner's lock, too, and for a CPU only on
- *                  that CPU with busy set. So no other CPU ever takes an active
- *                  slab away.
+ *   free[]    is written by the owner alone, without atomics. For a CPU that is
+ *             code on this CPU with preemption off that has found cpu->idle odd,
+ *             and made it even: the CPU is busy. For the shared set it is
+ *             whoever holds shared.lock.
+ *   remote[]  (free[] + BSA_REMOTE) is set by everybody else, with
+ *             test_and_set_bit(), and taken over by the owner, a word at a
+ *             time, with xchg().
+ *   ttl       is the owner's, as free[] is.
+ *   the lists change under the owner's lock.
+ *   active[]  changes under the owner's lock, too, and for a CPU only on that
+ *             CPU while it is busy. So no other CPU ever takes an active slab
+ *             away.
  *
  * Lock order: cpu->lock, then the lock of the bitmap pool, then buddy->lock.
  * Never two of cpu->lock at once.
  *
  * Contexts. The fast path turns off neither interrupts nor anything else but
- * preemption. Whoever interrupts it finds busy set, and leaves the CPU's slabs
+ * preemption. Whoever interrupts it finds the CPU busy, and leaves its slabs
  * alone: a free becomes a remote free, which needs no lock; an allocation takes
  * from the shared set. From NMI an allocation that misses the fast path fails.
  *
@@ -35,18 +37,22 @@
  * Reclaim. When an allocation is about to fail, it takes unused slabs from other
  * CPUs, under their lock. A slab is unused if it is not active and all its
  * objects are free in one bitmap or the other. Then no object lives; the only
- * one that may still touch the slab is its owner, on the last steps of a free:
+ * one that may still touch the slab is its owner, between two steps of a free:
  *
  *   owner                                reclaimer
- *   busy = slab                          (holds owner's lock)
- *   store-release bits[].free            load-acquire bits[]: all are set
- *   slab->ttl--                          load busy: is it still this slab?
- *   store-release busy = NULL
+ *   idle = slab                          (holds owner's lock)
+ *   set the bit in free[]                read free[], remote[]: all are set
+ *   ttl--, and if it is 0:               read ttl: is it the number of objects
+ *     take the lock, place the slab        that are not in free[], and not 0?
+ *   idle = owner
  *
- * If the reclaimer sees the bit, it sees that busy was this slab, or something
- * later. If it is something later, the free is over. If it is still this slab,
- * the free is not over, and this slab is not taken; a free that has not
- * returned yet is not one that the allocation could rely on.
+ * Between the two steps ttl is one too large, whatever the order in which the
+ * reclaimer sees the stores, so the slab is not taken; a free that has not
+ * returned yet is not one that the allocation could rely on. After them the
+ * owner does not touch the slab any more. A free of an object that is free
+ * already stores nothing. But between looking at slab->owner and at the bit it
+ * could be overtaken, if an interrupt comes there, and the slab become somebody
+ * else's. So a slab that idle names is not taken, either.
  *
  * Blocks of pages that are kept for some CPU (pcp.c) go back to the buddy then,
  * too. What another CPU holds as its active slab only that CPU can let go of.
@@ -83,10 +89,14 @@ struct bsa_heap bsa_default_heap = {
 };
 
 /*
- * An owner is a number: the index of the heap, and that of the CPU. Heaps come
- * and go in process context; whoever looks one up holds something of it.
+ * An owner is a number: the index of the heap, that of the CPU, and two bits.
+ * The number is odd, and the one before it is neither BSA_NOBODY nor an owner.
+ * Heaps come and go in process context; whoever looks one up holds something
+ * of it.
  */
+#define OWNER_CPU_SHIFT	2
 #define OWNER_CPU_BITS	14
+#define OWNER_HEAP_SHIFT	(OWNER_CPU_SHIFT + OWNER_CPU_BITS)
 #define MAX_HEAPS	256
 
 static struct bsa_heap *heaps[MAX_HEAPS];
@@ -94,17 +104,17 @@ static DEFINE_MUTEX(heaps_mutex);
 
 static u32 owner_number(const struct bsa_heap *heap, unsigned int cpu)
 {
-	return heap->id << OWNER_CPU_BITS | (cpu + 1);
+	return heap->id << OWNER_HEAP_SHIFT | (cpu + 1) << OWNER_CPU_SHIFT | 1;
 }
 
 /**
  * bsa_owner_cpu - who an owner's number stands for
- * @owner: from &bsa_page.owner, not 0
+ * @owner: from &bsa_page.owner, not %BSA_NOBODY
  */
 struct bsa_cpu *bsa_owner_cpu(u32 owner)
 {
-	struct bsa_heap *heap = READ_ONCE(heaps[owner >> OWNER_CPU_BITS]);
-	unsigned int cpu = (owner & (BIT(OWNER_CPU_BITS) - 1)) - 1;
+	struct bsa_heap *heap = READ_ONCE(heaps[owner >> OWNER_HEAP_SHIFT]);
+	unsigned int cpu = (owner >> OWNER_CPU_SHIFT & (BIT(OWNER_CPU_BITS) - 1)) - 1;
 
 	return cpu == nr_cpu_ids ? &heap->shared : per_cpu_ptr(heap->cpu, cpu);
 }
@@ -131,25 +141,29 @@ struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu)
  * The fast path
  */
 
-/* From here on whoever interrupts leaves the CPU's slabs alone. */
-static __always_inline void enter(struct bsa_cpu *c, void *busy)
+/*
+ * From here on whoever interrupts leaves the CPU's slabs alone. Return false if
+ * it is us who interrupted. Preemption is off.
+ */
+static __always_inline bool enter(struct bsa_cpu *c)
 {
-	WRITE_ONCE(c->busy, busy);
-	barrier();
+	/* Only this CPU writes it; a reclaim may read it. */
+	return likely(data_race(__test_and_clear_bit(0, &c->idle)));
 }
 
 static __always_inline void leave(struct bsa_cpu *c)
 {
-	/* Pairs with may_take(): once busy has changed, all is done. */
-	smp_store_release(&c->busy, NULL);
+	barrier();
+	/* As above. */
+	data_race(c->idle |= 1);
 }
 
 /*
- * Where the active slab for a request is, in bytes from the first one; by size,
- * in steps of 8 bytes.
+ * Where the class for a request is, in bytes from the first one; by size, in
+ * steps of 8 bytes.
  */
-#define AT(class)	((class) * sizeof(struct bsa_active))
-static const u16 active_at[BSA_MAX_OBJECT / 8] = {
+#define AT(index)	((index) * sizeof(struct bsa_class))
+static const u16 class_at[BSA_MAX_OBJECT / 8] = {
 	[0] = AT(0),
 	[1] = AT(1),
 	[2 ... 3] = AT(2),
@@ -161,53 +175,70 @@ static const u16 active_at[BSA_MAX_OBJECT / 8] = {
 	[128 ... 255] = AT(8),
 };
 
-/* Take an object that this CPU has at hand. Preemption is off. */
-static __always_inline bool alloc_fast(struct bsa_cpu *c, size_t size,
-				       void **obj)
-{
-	struct bsa_active *active;
+static void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
+			  struct bsa_class *class, unsigned long caller);
 
-	if (unlikely(c->busy))
-		return false;
-	enter(c, c);
-	active = (void *)c->slabs.active + active_at[(size - 1) / 8];
-	if (unlikely(!bsa_slab_ready(active))) {
-		leave(c);
-		return false;
+/*
+ * Take an object that this CPU has at hand, of the class that is @at; else leave
+ * it to others. Preemption is off, and on again afterwards.
+ */
+static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
+					size_t size, gfp_t gfp)
+{
+	struct bsa_class *class = NULL;
+	void *obj;
+
+	if (likely(enter(c))) {
+		class = (void *)c->slabs.class + at;
+		if (likely(bsa_class_take(class, &obj))) {
+			leave(c);
+			preempt_enable();
+			return obj;
+		}
 	}
-	*obj = bsa_slab_take(active);
-	/* Its address is computed here and now, while what it takes is at hand. */
-	OPTIMIZER_HIDE_VAR(*obj);
-	leave(c);
-	return true;
+	return alloc_refill(size, gfp, c, class, _RET_IP_);
 }
 
-static void free_last(const void *ptr, struct bsa_cpu *c);
+static void free_last(struct bsa_cpu *c, struct bsa_page *slab,
+		      const void *ptr);
 
-/* Free an object of this CPU's own; false if it is not, or something is odd. */
-static __always_inline bool free_fast(struct bsa_cpu *c, const void *ptr)
+/*
+ * Free an object of this CPU's own; false if it is not, or something is odd.
+ * Preemption is off.
+ */
+static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
+				      const void *ptr)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
-	unsigned long class, index;
+	unsigned long index, class, idle;
 
-	if (unlikely(c->busy))
-		return false;
-	/* Only now the owner: until here an interrupt may give the slab away. */
-	enter(c, slab);
-	if (unlikely(slab->owner != c->slabs.owner))
+	/*
+	 * One comparison tells whether the slab is ours, and whether the CPU
+	 * was idle. It comes after the store: until then an interrupt may give
+	 * the slab away.
+	 */
+	idle = __this_cpu_read(cpu->idle);
+	__this_cpu_write(cpu->idle, (unsigned long)slab);
+	/* Pairs with reading the bits before idle in may_take(). */
+	smp_wmb();
+	/* Of a slab that is not ours it may change; but never to ours. */
+	if (unlikely(data_race(slab->owner) != (u32)idle))
 		goto odd;
 	class = bsa_slab_class(slab);
 	index = bsa_slab_index(slab, ptr);
 	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index)))
 		goto odd;
-	c->slabs.frees[class]++;
-	if (unlikely(!--slab->ttl))
-		free_last(ptr, c);
-	else
-		leave(c);
+	__this_cpu_inc(cpu->slabs.frees[class]);
+	if (unlikely(!--slab->ttl)) {
+		free_last(this_cpu_ptr(cpu), slab, ptr);
+		return true;
+	}
+	barrier();
+	__this_cpu_write(cpu->idle, idle);
 	return true;
 odd:
-	leave(c);
+	barrier();
+	__this_cpu_write(cpu->idle, idle);
 	return false;
 }
 
@@ -259,7 +290,7 @@ static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 
 /*
  * Tell the owner that a slab has remote frees. Follows the atomic operation on
- * bits[].remote, which is a full barrier; pairs with next_queued(): either this
+ * remote[], which is a full barrier; pairs with next_queued(): either this
  * finds the slab no longer queued, or the owner, who has taken it off the
  * queue, finds the bit.
  */
@@ -281,7 +312,7 @@ static struct bsa_page *next_queued(struct bsa_cpu *c)
 	if (!node)
 		return NULL;
 	c->pending = node->next;
-	/* A full barrier, before bits[].remote is read; see queue_slab(). */
+	/* A full barrier, before remote[] is read; see queue_slab(). */
 	xchg(&node->next, BSA_NOT_QUEUED);
 	return llist_entry(node, struct bsa_page, node);
 }
@@ -291,7 +322,7 @@ static void pass_on(struct bsa_page *slab)
 {
 	u32 owner = READ_ONCE(slab->owner);
 
-	if (owner)
+	if (owner != BSA_NOBODY)
 		queue_slab(bsa_owner_cpu(owner), slab);
 }
 
@@ -314,30 +345,53 @@ static bool drain_queued(struct bsa_cpu *c, unsigned int max)
 	return any;
 }
 
-/* A free has changed which list its slab belongs on. Ends the free. */
-static noinline void free_last(const void *ptr, struct bsa_cpu *c)
+/*
+ * In NMI somebody below us may hold the lock that is needed to put a slab on
+ * another list. So make the free, which nobody has relied on yet, a remote one.
+ */
+static noinline void free_last_in_nmi(struct bsa_cpu *c, struct bsa_page *slab,
+				      const void *ptr)
 {
-	struct bsa_page *slab = bsa_page_of(ptr);
-	struct bsa_page *release;
+	unsigned long index = bsa_slab_index(slab, ptr);
+
+	c->slabs.frees[bsa_slab_class(slab)]--;
+	__clear_bit(index, slab->free);
+	/* In this order: 0 is what keeps a reclaim off. */
+	smp_wmb();
+	WRITE_ONCE(slab->ttl, 1);
+	if (!test_and_set_bit(index, slab->free + BSA_REMOTE)) {
+		queue_slab(c, slab);
+		c->remote_frees++;
+	}
+}
+
+/* A free has changed which list its slab belongs on. Ends the free. */
+static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab,
+			       const void *ptr)
+{
+	struct bsa_page *release = NULL;
 	unsigned long flags;
 
-	if (unlikely(in_nmi())) {
-		/* Somebody below us may hold the lock: leave it to a drain. */
-		slab->ttl = 1;
-		queue_slab(c, slab);
+	if (slab->state == BSA_PAGE_SLAB_ACTIVE) {
+		/* It is on no list. */
+		bsa_slabs_place_freed(&c->slabs, slab);
+	} else if (unlikely(in_nmi())) {
+		free_last_in_nmi(c, slab, ptr);
 	} else {
 		raw_spin_lock_irqsave(&c->lock, flags);
-		release = bsa_slabs_place(&c->slabs, slab);
+		release = bsa_slabs_place_freed(&c->slabs, slab);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
-		release_slab(c->heap, release);
 	}
-	leave(c);
+	if (release)
+		release_slab(c->heap, release);
+	WRITE_ONCE(c->idle, c->slabs.owner);
 }
 
 /* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
-static bool new_slab(struct bsa_cpu *c, unsigned int class)
+static bool new_slab(struct bsa_cpu *c, struct bsa_class *class)
 {
-	unsigned int order = bsa_slab_order(class);
+	unsigned int index = class - c->slabs.class;
+	unsigned int order = bsa_slab_order(index);
 	struct bsa_page *page = alloc_block(c->heap, order);
 
 	/* Rather a small slab than none. */
@@ -345,84 +399,92 @@ static bool new_slab(struct bsa_cpu *c, unsigned int class)
 		page = alloc_block(c->heap, 0);
 	if (!page)
 		return false;
-	if (bsa_slabs_add(&c->slabs, class, page)) {
+	if (bsa_slabs_add(&c->slabs, index, page)) {
 		free_block(c->heap, page);
 		return false;
 	}
 	return true;
 }
 
-/* Make a partial slab of the shared set @c's own. Interrupts are off. */
-static void adopt_shared(struct bsa_cpu *c, unsigned int class)
+/*
+ * Make a partial slab of the shared set @c's own. The caller holds the lock of
+ * @c, which is dropped in between, owns it, and has interrupts off.
+ */
+static void adopt_shared(struct bsa_cpu *c, struct bsa_class *class)
 {
 	struct bsa_cpu *shared = &c->heap->shared;
-	struct bsa_slab_list *list = &shared->slabs.list[class];
+	struct bsa_class *from = shared->slabs.class + (class - c->slabs.class);
 	struct bsa_page *slab;
 
-	if (c == shared || (!READ_ONCE(list->nr_partial) &&
+	if (c == shared || (!READ_ONCE(from->nr_partial) &&
 			    !READ_ONCE(shared->pending) &&
 			    llist_empty(&shared->remote)))
 		return;
 
+	raw_spin_unlock(&c->lock);
 	raw_spin_lock(&shared->lock);
-	if (list_empty(&list->partial))
+	if (list_empty(&from->partial))
 		drain_queued(shared, DRAIN_BATCH);
-	slab = list_first_entry_or_null(&list->partial, struct bsa_page, list);
+	slab = list_first_entry_or_null(&from->partial, struct bsa_page, list);
 	if (slab)
 		bsa_slabs_detach(&shared->slabs, slab, c->slabs.owner);
 	raw_spin_unlock(&shared->lock);
-	if (!slab)
-		return;
-
 	raw_spin_lock(&c->lock);
-	release_slab(c->heap, bsa_slabs_attach(&c->slabs, slab));
-	raw_spin_unlock(&c->lock);
+	if (slab)
+		release_slab(c->heap, bsa_slabs_attach(&c->slabs, slab));
 }
 
-/* Allocate as the owner of @c, with busy set or, for the shared set, alone. */
-static void *alloc_owner(struct bsa_cpu *c, unsigned int class)
+/*
+ * Get a slab with free objects from further away. The caller holds the lock,
+ * owns @c, and has interrupts off.
+ */
+static noinline bool refill_more(struct bsa_cpu *c, struct bsa_class *class)
+{
+	if (drain_queued(c, DRAIN_BATCH) && bsa_slabs_refill(&c->slabs, class))
+		return true;
+	adopt_shared(c, class);
+	return bsa_slabs_refill(&c->slabs, class) ||
+	       (new_slab(c, class) && bsa_slabs_refill(&c->slabs, class));
+}
+
+/* Allocate as the owner of @c: busy or, for the shared set, whoever it is. */
+static __always_inline void *alloc_owner(struct bsa_cpu *c,
+					 struct bsa_class *class)
 {
 	unsigned long flags;
-	bool ready;
 	void *obj = NULL;
+	bool ready;
 
-	if (c != &c->heap->shared && bsa_slabs_drain_word(&c->slabs, class))
-		return bsa_slab_take(&c->slabs.active[class]);
-
-	local_irq_save(flags);
-	raw_spin_lock(&c->lock);
-	ready = bsa_slabs_refill(&c->slabs, class);
-	if (!ready && drain_queued(c, DRAIN_BATCH))
-		ready = bsa_slabs_refill(&c->slabs, class);
-	if (!ready) {
-		raw_spin_unlock(&c->lock);
-		adopt_shared(c, class);
-		raw_spin_lock(&c->lock);
-		ready = bsa_slabs_refill(&c->slabs, class);
+	if (READ_ONCE(class->free[BSA_REMOTE]) && c != &c->heap->shared) {
+		bsa_slabs_drain_word(&c->slabs, class);
+		if (bsa_class_take(class, &obj))
+			return obj;
 	}
-	if (!ready && new_slab(c, class))
-		ready = bsa_slabs_refill(&c->slabs, class);
-	if (ready)
-		obj = bsa_slab_take(&c->slabs.active[class]);
-	raw_spin_unlock(&c->lock);
-	local_irq_restore(flags);
+
+	raw_spin_lock_irqsave(&c->lock, flags);
+	do {
+		ready = bsa_slabs_refill(&c->slabs, class) ||
+			refill_more(c, class);
+		/* Not taken if a bad free came in between. */
+	} while (ready && !bsa_class_take(class, &obj));
+	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return obj;
 }
 
 /* Allocate on this CPU, as its owner or, if that was interrupted, shared. */
-static void *alloc_here(struct bsa_heap *heap, unsigned int class)
+static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 {
 	struct bsa_cpu *c;
 	void *obj;
 
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
-	if (likely(!READ_ONCE(c->busy))) {
-		enter(c, c);
-		obj = alloc_owner(c, class);
+	if (enter(c)) {
+		obj = alloc_owner(c, &c->slabs.class[index]);
 		leave(c);
 	} else {
-		obj = alloc_owner(&heap->shared, class);
+		c = &heap->shared;
+		obj = alloc_owner(c, &c->slabs.class[index]);
 	}
 	preempt_enable();
 	return obj;
@@ -435,8 +497,11 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int class)
 /* Is this slab to be taken away from its owner? See the top of this file. */
 static bool may_take(struct bsa_cpu *c, struct bsa_page *slab)
 {
-	return slab->state != BSA_PAGE_SLAB_ACTIVE &&
-	       bsa_slab_is_unused(slab) && READ_ONCE(c->busy) != slab;
+	if (!bsa_slab_is_unused(slab))
+		return false;
+	/* Pairs with smp_wmb() in free_fast(). */
+	smp_rmb();
+	return READ_ONCE(c->idle) != (unsigned long)slab;
 }
 
 /*
@@ -453,11 +518,11 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 
 	raw_spin_lock_irqsave(&c->lock, flags);
 	for (class = 0; class < BSA_NR_CLASSES; class++) {
-		struct list_head *empty = &c->slabs.list[class].empty;
+		struct list_head *empty = &c->slabs.class[class].empty;
 
 		while ((slab = list_first_entry_or_null(empty, struct bsa_page,
 							list))) {
-			bsa_slabs_detach(&c->slabs, slab, 0);
+			bsa_slabs_detach(&c->slabs, slab, BSA_NOBODY);
 			release_slab(c->heap, slab);
 		}
 	}
@@ -482,7 +547,7 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 				passed_on = true;
 				continue;
 			}
-			bsa_slabs_detach(&c->slabs, slab, 0);
+			bsa_slabs_detach(&c->slabs, slab, BSA_NOBODY);
 			release_slab(c->heap, slab);
 		}
 		c->pending = NULL;
@@ -493,9 +558,9 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 }
 
 /* Move up to MOVE_BATCH slabs of a class from @c's lists to the shared set. */
-static bool give_away(struct bsa_cpu *c, unsigned int class, bool full)
+static bool give_away(struct bsa_cpu *c, unsigned int index, bool full)
 {
-	struct bsa_slab_list *list = &c->slabs.list[class];
+	struct bsa_class *class = &c->slabs.class[index];
 	struct bsa_cpu *shared = &c->heap->shared;
 	struct bsa_page *slab, *next;
 	unsigned int nr = 0;
@@ -503,10 +568,10 @@ static bool give_away(struct bsa_cpu *c, unsigned int class, bool full)
 
 	raw_spin_lock(&c->lock);
 	while (nr < MOVE_BATCH) {
-		slab = list_first_entry_or_null(&list->partial,
+		slab = list_first_entry_or_null(&class->partial,
 						struct bsa_page, list);
 		if (!slab && full)
-			slab = list_first_entry_or_null(&list->full,
+			slab = list_first_entry_or_null(&class->full,
 							struct bsa_page, list);
 		if (!slab)
 			break;
@@ -536,7 +601,8 @@ static void flush_owner(struct bsa_cpu *c)
 	while (drain_queued(c, DRAIN_BATCH))
 		;
 	for (class = 0; class < BSA_NR_CLASSES; class++)
-		release_slab(c->heap, bsa_slabs_deactivate(&c->slabs, class));
+		release_slab(c->heap, bsa_slabs_deactivate(&c->slabs,
+							   &c->slabs.class[class]));
 	raw_spin_unlock(&c->lock);
 	reclaim_cpu(c);
 }
@@ -579,9 +645,8 @@ static void flush_here(void *data)
 	struct bsa_cpu *c = this_cpu_ptr(req->heap->cpu);
 
 	/* The fast path was interrupted; it will be over the next time. */
-	if (READ_ONCE(c->busy))
+	if (!enter(c))
 		return;
-	enter(c, c);
 	flush_owner(c);
 	while (req->class < BSA_NR_CLASSES && give_away(c, req->class, false))
 		;
@@ -805,6 +870,25 @@ static __always_inline bool is_plain(size_t size, gfp_t gfp)
 }
 
 /*
+ * The fast path found nothing at hand in @class, or, if that is NULL, the CPU
+ * busy. Ends what alloc_fast() has begun.
+ */
+static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
+				   struct bsa_class *class,
+				   unsigned long caller)
+{
+	void *obj = NULL;
+
+	if (likely(class)) {
+		if (likely(!in_nmi()))
+			obj = alloc_owner(c, class);
+		leave(c);
+	}
+	preempt_enable();
+	return obj ?: alloc_any(size, gfp, c->heap, 1, caller);
+}
+
+/*
  * Frees that are not the owner's
  */
 
@@ -831,14 +915,11 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
 	struct bsa_cpu *c = bsa_owner_cpu(owner);
-	struct bsa_bits *bits;
 
 	if (index >= BSA_MAX_OBJECTS)
 		return BSA_FREE_INTERIOR;
-	bits = &slab->bits[index / BITS_PER_LONG];
-	index %= BITS_PER_LONG;
-	if (READ_ONCE(bits->free) & BIT(index) ||
-	    test_and_set_bit(index, &bits->remote))
+	if (test_bit(index, slab->free) ||
+	    test_and_set_bit(index, slab->free + BSA_REMOTE))
 		return BSA_FREE_DOUBLE;
 	/*
 	 * The slab may be gone from here on. Its descriptor is not, nor is the
@@ -861,11 +942,11 @@ static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 		return;
 	slab = bsa_page_of(ptr);
 	owner = READ_ONCE(slab->owner);
-	if (!owner) {
+	if (owner == BSA_NOBODY) {
 		bsa_percpu_free_pages(heap, ptr, caller);
 		return;
 	}
-	if (owner >> OWNER_CPU_BITS != heap->id)
+	if (owner >> OWNER_HEAP_SHIFT != heap->id)
 		why = BSA_FREE_OTHER_HEAP;
 	else
 		why = free_remote(heap, slab, owner, ptr);
@@ -947,11 +1028,11 @@ size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr)
 	preempt_disable();
 	page = bsa_page_of(ptr);
 	owner = READ_ONCE(page->owner);
-	if (owner >> OWNER_CPU_BITS == heap->id && owner) {
+	if (owner != BSA_NOBODY && owner >> OWNER_HEAP_SHIFT == heap->id) {
 		index = bsa_slab_index(page, ptr);
 		if (index < BSA_MAX_OBJECTS && !bsa_slab_is_free(page, index))
 			size = 1UL << page->shift;
-	} else if (!owner && bsa_buddy_owns(&heap->buddy, page) &&
+	} else if (owner == BSA_NOBODY && bsa_buddy_owns(&heap->buddy, page) &&
 		   READ_ONCE(page->state) == BSA_PAGE_ALLOCATED &&
 		   ptr == bsa_page_address(&heap->buddy, page)) {
 		size = PAGE_SIZE << page->order;
@@ -966,18 +1047,19 @@ size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr)
  */
 unsigned long bsa_percpu_live_objects(struct bsa_heap *heap)
 {
-	unsigned long live = 0;
-	struct bsa_cpu *c;
 	unsigned int class;
+	struct bsa_cpu *c;
+	long live = 0;
 
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c)) {
 		for (class = 0; class < BSA_NR_CLASSES; class++)
-			live += READ_ONCE(c->slabs.active[class].allocs) -
+			live += bsa_class_nr_allocs(&c->slabs.class[class]) -
 				READ_ONCE(c->slabs.frees[class]);
 		live += READ_ONCE(c->slabs.conflicts) -
 			READ_ONCE(c->remote_frees);
 	}
-	return live;
+	/* While others allocate, the figures do not quite fit together. */
+	return max(live, 0L);
 }
 
 /*
@@ -1022,6 +1104,7 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	bsa_slabs_init(&c->slabs, owner_number(heap, cpu), &heap->pool);
 	init_llist_head(&c->remote);
 	raw_spin_lock_init(&c->lock);
+	c->idle = c->slabs.owner;
 	c->heap = heap;
 	c->cpu = cpu;
 }
@@ -1104,6 +1187,9 @@ void bsa_percpu_stop(void)
  * Exported calls
  */
 
+/* Callers get the inline function, which takes to this one. */
+#undef bsa_alloc
+
 /**
  * bsa_alloc - allocate from the default heap
  * @size: bytes; 0 gives ZERO_SIZE_PTR
@@ -1117,20 +1203,34 @@ void bsa_percpu_stop(void)
  */
 void *bsa_alloc(size_t size, gfp_t gfp)
 {
-	void *obj;
-
 	if (is_plain(size, gfp)) {
 		preempt_disable();
-		if (likely(alloc_fast(this_cpu_read(bsa_this_cpu), size,
-				      &obj))) {
-			preempt_enable();
-			return obj;
-		}
-		preempt_enable();
+		return alloc_fast(__this_cpu_read(bsa_this_cpu),
+				  class_at[(size - 1) / 8], size, gfp);
 	}
 	return alloc_any(size, gfp, &bsa_default_heap, 1, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_alloc);
+
+/**
+ * __bsa_alloc_class - bsa_alloc() of a size that the compiler knows
+ * @size: bytes, 1 to BSA_MAX_OBJECT
+ * @gfp: as for bsa_alloc()
+ * @class: index of the size class; nobody but bsa_alloc() passes it
+ *
+ * Context: any.
+ * Return: the memory, or NULL.
+ */
+void *__bsa_alloc_class(size_t size, gfp_t gfp, unsigned long class)
+{
+	if (is_plain(1, gfp)) {
+		preempt_disable();
+		return alloc_fast(__this_cpu_read(bsa_this_cpu), AT(class),
+				  size, gfp);
+	}
+	return alloc_any(size, gfp, &bsa_default_heap, 1, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(__bsa_alloc_class);
 
 /**
  * bsa_free - free what came from the default heap
@@ -1144,7 +1244,7 @@ EXPORT_SYMBOL_GPL(bsa_alloc);
 void bsa_free(const void *ptr)
 {
 	preempt_disable();
-	if (unlikely(!free_fast(this_cpu_read(bsa_this_cpu), ptr)))
+	if (unlikely(!free_fast(&bsa_default_cpu, ptr)))
 		free_slow(ptr, &bsa_default_heap, _RET_IP_);
 	preempt_enable();
 }
@@ -1163,16 +1263,11 @@ EXPORT_SYMBOL_GPL(bsa_free);
 void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		     gfp_t gfp)
 {
-	void *obj;
-
 	heap = heap ?: &bsa_default_heap;
 	if (align == 1 && is_plain(size, gfp)) {
 		preempt_disable();
-		if (likely(alloc_fast(this_cpu_ptr(heap->cpu), size, &obj))) {
-			preempt_enable();
-			return obj;
-		}
-		preempt_enable();
+		return alloc_fast(this_cpu_ptr(heap->cpu),
+				  class_at[(size - 1) / 8], size, gfp);
 	}
 	return alloc_any(size, gfp, heap, align, _RET_IP_);
 }
@@ -1191,32 +1286,65 @@ void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
 {
 	heap = heap ?: &bsa_default_heap;
 	preempt_disable();
-	if (unlikely(!free_fast(this_cpu_ptr(heap->cpu), ptr)))
+	if (unlikely(!free_fast(heap->cpu, ptr)))
 		free_slow(ptr, heap, _RET_IP_);
 	preempt_enable();
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free);
 
+/* What one section without preemption takes or frees at most. */
+#define BULK_BATCH	64
+
 /* Take up to @nr objects that this CPU has at hand. */
-static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int class,
+static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int index,
 			      size_t nr, void **ptrs)
 {
-	struct bsa_active *active;
 	struct bsa_cpu *c;
-	size_t i = 0;
+	size_t taken = 0;
 
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
-	if (likely(!READ_ONCE(c->busy))) {
-		enter(c, c);
-		active = &c->slabs.active[class];
-		/* At most a word: preemption is off. */
-		for (; i < nr && bsa_slab_ready(active); i++)
-			ptrs[i] = bsa_slab_take(active);
+	if (enter(c)) {
+		taken = bsa_class_take_many(&c->slabs.class[index], nr, ptrs);
 		leave(c);
 	}
 	preempt_enable();
-	return i;
+	return taken;
+}
+
+/*
+ * Free what lies in the same slab as the first of @nr objects, if that is this
+ * CPU's own. As free_fast().
+ */
+static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
+{
+	struct bsa_page *slab;
+	struct bsa_cpu *c;
+	unsigned long idle;
+	size_t freed = 0;
+
+	preempt_disable();
+	c = this_cpu_ptr(heap->cpu);
+	slab = bsa_page_of(ptrs[0]);
+	idle = c->idle;
+	WRITE_ONCE(c->idle, (unsigned long)slab);
+	/* Pairs with reading the bits before idle in may_take(). */
+	smp_wmb();
+	/* As in free_fast(). */
+	if (likely(data_race(slab->owner) == (u32)idle)) {
+		freed = bsa_slab_put_many(slab, min_t(size_t, nr, BULK_BATCH),
+					  ptrs);
+		c->slabs.frees[bsa_slab_class(slab)] += freed;
+		if (unlikely(!slab->ttl)) {
+			free_last(c, slab, ptrs[freed - 1]);
+			goto out;
+		}
+	}
+	barrier();
+	WRITE_ONCE(c->idle, idle);
+out:
+	preempt_enable();
+	return freed;
 }
 
 /**
@@ -1265,10 +1393,18 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_bulk);
  */
 void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 {
-	size_t i;
+	size_t i = 0, freed;
 
-	for (i = 0; i < nr; i++)
-		bsa_heap_free(heap, ptrs[i]);
+	heap = heap ?: &bsa_default_heap;
+	while (i < nr) {
+		freed = free_bulk_fast(heap, nr - i, ptrs + i);
+		i += freed;
+		if (freed)
+			continue;
+		preempt_disable();
+		free_slow(ptrs[i++], heap, _RET_IP_);
+		preempt_enable();
+	}
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_bulk);
 

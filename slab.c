@@ -10,9 +10,8 @@
  * Allocator", USENIX Summer 1994).
  *
  * A free object is a set bit. Allocation finds the first one and clears it;
- * free sets it, and finds a double free by doing so. Each word of free bits
- * has a word of remote bits beside it, for frees by others than the owner; see
- * percpu.c for who may do what when.
+ * free sets it, and finds a double free by doing so. A second bitmap is for
+ * frees by others than the owner; see percpu.c for who may do what when.
  *
  * The states of a slab:
  *
@@ -38,11 +37,10 @@
 #include <bsa/slab.h>
 
 /* What an owner without an active slab allocates from. */
-static struct bsa_bits no_bits;
+static unsigned long no_objects[BSA_REMOTE + 1];
 
 /* All bitmaps that do not fit into a descriptor take as much as the largest. */
-#define BITMAP_BYTES	(BSA_MAX_OBJECTS / BITS_PER_LONG * \
-			 sizeof(struct bsa_bits))
+#define BITMAP_BYTES	(2 * BSA_REMOTE * sizeof(unsigned long))
 #define BITMAPS_PER_PAGE	(PAGE_SIZE / BITMAP_BYTES)
 
 /**
@@ -59,7 +57,7 @@ void bsa_bitmap_pool_init(struct bsa_bitmap_pool *pool,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_bitmap_pool_init);
 
-static struct bsa_bits *alloc_bitmap(struct bsa_bitmap_pool *pool)
+static unsigned long *alloc_bitmap(struct bsa_bitmap_pool *pool)
 {
 	static const struct bsa_page_request req = { .internal = true };
 	struct bsa_page *page;
@@ -75,55 +73,40 @@ static struct bsa_bits *alloc_bitmap(struct bsa_bitmap_pool *pool)
 			return NULL;
 		}
 		WRITE_ONCE(page->state, BSA_PAGE_BITMAPS);
-		page->bits0.free = GENMASK(BITMAPS_PER_PAGE - 1, 0);
+		page->free0 = GENMASK(BITMAPS_PER_PAGE - 1, 0);
 		list_add(&page->list, &pool->pages);
 	}
-	slot = __ffs(page->bits0.free);
-	page->bits0.free &= page->bits0.free - 1;
-	if (!page->bits0.free)
+	slot = __ffs(page->free0);
+	page->free0 &= page->free0 - 1;
+	if (!page->free0)
 		list_del(&page->list);
 	base = bsa_page_address(pool->buddy, page);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 	return base + slot * BITMAP_BYTES;
 }
 
-static void free_bitmap(struct bsa_bitmap_pool *pool, struct bsa_bits *bits)
+static void free_bitmap(struct bsa_bitmap_pool *pool, unsigned long *bitmap)
 {
-	struct bsa_page *page = bsa_page_of(bits);
+	struct bsa_page *page = bsa_page_of(bitmap);
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&pool->lock, flags);
-	if (!page->bits0.free)
+	if (!page->free0)
 		list_add(&page->list, &pool->pages);
-	__set_bit(offset_in_page(bits) / BITMAP_BYTES, &page->bits0.free);
-	if (page->bits0.free == GENMASK(BITMAPS_PER_PAGE - 1, 0)) {
+	__set_bit(offset_in_page(bitmap) / BITMAP_BYTES, &page->free0);
+	if (page->free0 == GENMASK(BITMAPS_PER_PAGE - 1, 0)) {
 		list_del(&page->list);
 		bsa_buddy_free(pool->buddy, page);
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
-/**
- * bsa_slab_capacity - objects in a slab
- * @slab: any slab
- */
-unsigned int bsa_slab_capacity(const struct bsa_page *slab)
-{
-	return (slab->mask + 1) >> slab->shift;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_slab_capacity);
-
-static unsigned int nr_words(const struct bsa_page *slab)
-{
-	return DIV_ROUND_UP(bsa_slab_capacity(slab), BITS_PER_LONG);
-}
-
 static unsigned int nr_free(const struct bsa_page *slab)
 {
 	unsigned int i, nr = 0;
 
-	for (i = 0; i < nr_words(slab); i++)
-		nr += hweight_long(slab->bits[i].free);
+	for (i = 0; i < slab->words; i++)
+		nr += hweight_long(READ_ONCE(slab->free[i]));
 	return nr;
 }
 
@@ -135,55 +118,77 @@ unsigned int bsa_slab_nr_remote(const struct bsa_page *slab)
 {
 	unsigned int i, nr = 0;
 
-	for (i = 0; i < nr_words(slab); i++)
-		nr += hweight_long(READ_ONCE(slab->bits[i].remote));
+	for (i = 0; i < slab->words; i++)
+		nr += hweight_long(READ_ONCE(slab->free[BSA_REMOTE + i]));
 	return nr;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slab_nr_remote);
 
 /**
- * bsa_slab_is_unused - has every object been freed, here or elsewhere?
- * @slab: a slab that is not active, whose lists the caller has locked
+ * bsa_slab_is_unused - can a slab be taken away from its owner?
+ * @slab: a slab, whose owner's lists the caller has locked
  *
- * If so, no object lives, so none can be freed any more, and since the slab is
- * not active, none can be allocated. All loads are acquires: what the last
- * freeing CPU stored before its bit is seen by whoever sees the bit.
+ * It can if every object has been freed, here or elsewhere, and it is not
+ * active. Then no object lives, so none can be freed any more, and none can be
+ * allocated. Only the owner may still be on the last steps of a free: after the
+ * bit it counts down @ttl. From when the slab was put on its list, @ttl has been
+ * the number of frees until the slab belongs on another; so bits and @ttl tell
+ * whether a free is in between.
  */
 bool bsa_slab_is_unused(const struct bsa_page *slab)
 {
+	unsigned int i, ttl;
+	unsigned int nr_free = 0, nr_unused = 0;
 	unsigned long free, remote;
-	unsigned int i, nr = 0;
 
-	for (i = 0; i < nr_words(slab); i++) {
-		/* Pairs with bsa_slab_put(). */
-		free = smp_load_acquire(&slab->bits[i].free);
+	if (slab->state == BSA_PAGE_SLAB_ACTIVE)
+		return false;
+	for (i = 0; i < slab->words; i++) {
+		free = READ_ONCE(slab->free[i]);
 		/* Pairs with test_and_set_bit() in free_remote(). */
-		remote = smp_load_acquire(&slab->bits[i].remote);
-		nr += hweight_long(free | remote);
+		remote = smp_load_acquire(&slab->free[BSA_REMOTE + i]);
+		nr_free += hweight_long(free);
+		nr_unused += hweight_long(free | remote);
 	}
-	return nr == bsa_slab_capacity(slab);
+	if (nr_unused != slab->capacity)
+		return false;
+	if (slab->state == BSA_PAGE_SLAB_EMPTY)
+		return true;
+	if (slab->state == BSA_PAGE_SLAB_FULL)
+		return !nr_free;
+	/*
+	 * What is read here may be too large, but not too small: it only falls.
+	 * At 0 the owner is about to put the slab on another list.
+	 */
+	ttl = READ_ONCE(slab->ttl);
+	return ttl && ttl + nr_free == slab->capacity;
 }
 
 static int init_slab(struct bsa_slabs *slabs, unsigned int class,
 		     struct bsa_page *slab)
 {
-	struct bsa_bits *bits = &slab->bits0;
+	unsigned long *bitmap = &slab->free0;
 	unsigned int i, capacity;
 
 	capacity = PAGE_SIZE << slab->order >> (class + BSA_MIN_SHIFT);
+	capacity = min(capacity, BSA_MAX_OBJECTS);
 	if (capacity > BITS_PER_LONG) {
-		bits = alloc_bitmap(slabs->pool);
-		if (!bits)
+		bitmap = alloc_bitmap(slabs->pool);
+		if (!bitmap)
 			return -ENOMEM;
 	}
-	for (i = 0; i < capacity / BITS_PER_LONG; i++)
-		bits[i] = (struct bsa_bits){ .free = ~0UL };
-	if (capacity < BITS_PER_LONG)
-		bits[0] = (struct bsa_bits){ .free = BIT(capacity) - 1 };
-
-	slab->bits = bits;
+	slab->free = bitmap;
+	slab->words = DIV_ROUND_UP(capacity, BITS_PER_LONG);
+	slab->capacity = capacity;
 	slab->shift = class + BSA_MIN_SHIFT;
 	slab->mask = (PAGE_SIZE << slab->order) - 1;
+	/* All objects of a word are there, unless there is only one word. */
+	for (i = 0; i < slab->words; i++) {
+		bitmap[i] = ~0UL >> (-capacity % BITS_PER_LONG);
+		bitmap[BSA_REMOTE + i] = 0;
+	}
+	for (; capacity > BITS_PER_LONG && i < BSA_REMOTE; i++)
+		bitmap[i] = 0;
 	if (slab->order)
 		bsa_pagemap_set((unsigned long)bsa_page_address(slabs->pool->buddy, slab),
 				1UL << slab->order, slab, true);
@@ -197,8 +202,8 @@ static int init_slab(struct bsa_slabs *slabs, unsigned int class,
  */
 void bsa_slab_release(struct bsa_bitmap_pool *pool, struct bsa_page *slab)
 {
-	if (slab->bits != &slab->bits0)
-		free_bitmap(pool, slab->bits);
+	if (slab->free != &slab->free0)
+		free_bitmap(pool, slab->free);
 	if (slab->order)
 		bsa_pagemap_set((unsigned long)bsa_page_address(pool->buddy, slab),
 				1UL << slab->order, slab, false);
@@ -209,156 +214,184 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slab_release);
 /**
  * bsa_slabs_init - start without any slab
  * @slabs: the set
- * @owner: a number that no other set has; not 0
+ * @owner: an odd number that no other set has
  * @pool: memory for bitmaps
  */
 void bsa_slabs_init(struct bsa_slabs *slabs, u32 owner,
 		    struct bsa_bitmap_pool *pool)
 {
-	unsigned int class;
+	struct bsa_class *class;
+	unsigned int i;
 
 	memset(slabs, 0, sizeof(*slabs));
 	slabs->owner = owner;
 	slabs->pool = pool;
-	for (class = 0; class < BSA_NR_CLASSES; class++) {
-		slabs->active[class].bits = &no_bits;
-		slabs->active[class].size = bsa_class_size(class);
-		INIT_LIST_HEAD(&slabs->list[class].partial);
-		INIT_LIST_HEAD(&slabs->list[class].full);
-		INIT_LIST_HEAD(&slabs->list[class].empty);
+	for (i = 0; i < BSA_NR_CLASSES; i++) {
+		class = &slabs->class[i];
+		class->free = no_objects;
+		class->size = bsa_class_size(i);
+		INIT_LIST_HEAD(&class->partial);
+		INIT_LIST_HEAD(&class->full);
+		INIT_LIST_HEAD(&class->empty);
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_init);
 
-static void list_slab(struct bsa_slabs *slabs, struct bsa_page *slab,
+static struct bsa_class *class_of(struct bsa_slabs *slabs,
+				  const struct bsa_page *slab)
+{
+	return &slabs->class[bsa_slab_class(slab)];
+}
+
+static void list_slab(struct bsa_class *class, struct bsa_page *slab,
 		      enum bsa_page_state state)
 {
-	struct bsa_slab_list *list = &slabs->list[bsa_slab_class(slab)];
-
 	switch (state) {
 	case BSA_PAGE_SLAB_PARTIAL:
-		list_add(&slab->list, &list->partial);
-		list->nr_partial++;
+		list_add(&slab->list, &class->partial);
+		class->nr_partial++;
 		break;
 	case BSA_PAGE_SLAB_FULL:
-		list_add(&slab->list, &list->full);
-		list->nr_full++;
+		list_add(&slab->list, &class->full);
+		class->nr_full++;
 		break;
 	default:
-		list_add(&slab->list, &list->empty);
-		list->nr_empty++;
+		list_add(&slab->list, &class->empty);
+		class->nr_empty++;
 		break;
 	}
 	WRITE_ONCE(slab->state, state);
 }
 
-static void unlist_slab(struct bsa_slabs *slabs, struct bsa_page *slab)
+static void unlist_slab(struct bsa_class *class, struct bsa_page *slab)
 {
-	struct bsa_slab_list *list = &slabs->list[bsa_slab_class(slab)];
-
 	switch (slab->state) {
 	case BSA_PAGE_SLAB_PARTIAL:
-		list->nr_partial--;
+		class->nr_partial--;
 		break;
 	case BSA_PAGE_SLAB_FULL:
-		list->nr_full--;
+		class->nr_full--;
 		break;
 	default:
-		list->nr_empty--;
+		class->nr_empty--;
 		break;
 	}
-	list_del(&slab->list);
+	__list_del_entry(&slab->list);
 }
 
-/* Put a slab that is on no list on the right one; see bsa_slabs_place(). */
-static struct bsa_page *insert_slab(struct bsa_slabs *slabs,
-				    struct bsa_page *slab)
-{
-	unsigned int capacity = bsa_slab_capacity(slab);
-	unsigned int free = nr_free(slab);
-
-	if (!free) {
-		slab->ttl = 1;
-		list_slab(slabs, slab, BSA_PAGE_SLAB_FULL);
-	} else if (free < capacity) {
-		slab->ttl = capacity - free;
-		list_slab(slabs, slab, BSA_PAGE_SLAB_PARTIAL);
-	} else if (!slabs->list[bsa_slab_class(slab)].nr_empty) {
-		list_slab(slabs, slab, BSA_PAGE_SLAB_EMPTY);
-	} else {
-		WRITE_ONCE(slab->owner, 0);
-		return slab;
-	}
-	return NULL;
-}
-
-/**
- * bsa_slabs_place - put a slab on the list that its free objects call for
- * @slabs: the owner's set
- * @slab: the slab; active ones stay what they are
+/*
+ * Put a slab that is on no list on the one that its free objects call for.
  *
  * Return: the slab, if it is empty and another empty one is kept already: it
  * is on no list any more and belongs to nobody; the caller gives it back with
  * bsa_slab_release() and bsa_buddy_free(). Else NULL.
  */
-struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs,
-				 struct bsa_page *slab)
+static struct bsa_page *insert_slab(struct bsa_class *class,
+				    struct bsa_page *slab, unsigned int free)
 {
+	if (!free) {
+		slab->ttl = 1;
+		list_slab(class, slab, BSA_PAGE_SLAB_FULL);
+	} else if (free < slab->capacity) {
+		slab->ttl = slab->capacity - free;
+		list_slab(class, slab, BSA_PAGE_SLAB_PARTIAL);
+	} else if (!class->nr_empty) {
+		list_slab(class, slab, BSA_PAGE_SLAB_EMPTY);
+	} else {
+		WRITE_ONCE(slab->owner, BSA_NOBODY);
+		return slab;
+	}
+	return NULL;
+}
+
+/* Count the frees into an active slab, and start anew. */
+static void renew_active(struct bsa_class *class, struct bsa_page *slab)
+{
+	class->given += U16_MAX - slab->ttl;
+	slab->ttl = U16_MAX;
+}
+
+/**
+ * bsa_slabs_place_freed - put a slab on another list after a free
+ * @slabs: the owner's set
+ * @slab: its @ttl has got to 0
+ *
+ * Return: the slab, if it is empty and another empty one is kept already: it
+ * is on no list any more and belongs to nobody; the caller gives it back with
+ * bsa_slab_release() and bsa_buddy_free(). Else NULL.
+ */
+struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
+				       struct bsa_page *slab)
+{
+	struct bsa_class *class = class_of(slabs, slab);
+	unsigned int free;
+
 	if (slab->state == BSA_PAGE_SLAB_ACTIVE) {
-		slab->ttl = U16_MAX;
+		renew_active(class, slab);
 		return NULL;
 	}
-	unlist_slab(slabs, slab);
-	return insert_slab(slabs, slab);
+	free = slab->state == BSA_PAGE_SLAB_FULL ? 1 : slab->capacity;
+	unlist_slab(class, slab);
+	return insert_slab(class, slab, free);
 }
 
 /* Take over what others have freed in one word; return how much it was. */
-static unsigned int drain_word(struct bsa_slabs *slabs, struct bsa_bits *bits)
+static unsigned int drain_word(struct bsa_slabs *slabs, unsigned long *word)
 {
 	unsigned long remote, conflicts;
 
-	if (!READ_ONCE(bits->remote))
-		return 0;
-	remote = xchg(&bits->remote, 0);
-	conflicts = remote & bits->free;
+	remote = xchg(&word[BSA_REMOTE], 0);
+	conflicts = remote & *word;
 	if (unlikely(conflicts))
 		slabs->conflicts += hweight_long(conflicts);
-	WRITE_ONCE(bits->free, bits->free | remote);
+	WRITE_ONCE(*word, *word | remote);
 	return hweight_long(remote & ~conflicts);
 }
 
-static void count_drained(struct bsa_slab_list *list, unsigned int nr)
+/* The same for some words of a slab. */
+static void drain_words(struct bsa_slabs *slabs, struct bsa_page *slab,
+			unsigned long *word, unsigned int words)
 {
-	if (nr) {
-		list->drains++;
-		list->drained += nr;
-	}
+	struct bsa_class *class = class_of(slabs, slab);
+	unsigned int nr = 0;
+
+	for (; words--; word++)
+		if (READ_ONCE(word[BSA_REMOTE]))
+			nr += drain_word(slabs, word);
+	if (!nr)
+		return;
+	class->drains++;
+	class->drained += nr;
+	if (slab == class->active)
+		class->given += nr;
 }
 
-/*
- * Allocate from the first word of the active slab that has a free object,
- * remotely freed ones included.
- */
-static bool next_word(struct bsa_slabs *slabs, unsigned int class)
+/* Is there a free object that the owner knows of? */
+static bool has_free(const struct bsa_page *slab)
 {
-	struct bsa_active *active = &slabs->active[class];
-	struct bsa_page *slab = slabs->list[class].active;
-	unsigned int i, nr = 0;
-	bool found = false;
+	const unsigned long *free = slab->free;
 
-	for (i = 0; !found && i < nr_words(slab); i++) {
-		struct bsa_bits *bits = &slab->bits[i];
+	if (slab->words == 1)
+		return *free;
+	/* All bitmaps from the pool are that long. */
+	BUILD_BUG_ON(BSA_REMOTE != 7);
+	return free[0] | free[1] | free[2] | free[3] | free[4] | free[5] |
+	       free[6];
+}
 
-		nr += drain_word(slabs, bits);
-		if (!bits->free)
-			continue;
-		active->base += (bits - active->bits) *
-				(long)(BITS_PER_LONG * active->size);
-		active->bits = bits;
-		found = true;
-	}
-	count_drained(&slabs->list[class], nr);
-	return found;
+/* Allocate from the first word that has a free object; there is one. */
+static void next_word(struct bsa_slabs *slabs, struct bsa_class *class,
+		      struct bsa_page *slab)
+{
+	unsigned long *word = slab->free;
+
+	while (!*word)
+		word++;
+	class->base += (word - class->free) *
+		       (long)(BITS_PER_LONG * class->size);
+	class->free = word;
+	if (READ_ONCE(word[BSA_REMOTE]))
+		drain_words(slabs, slab, word, 1);
 }
 
 /**
@@ -367,15 +400,10 @@ static bool next_word(struct bsa_slabs *slabs, unsigned int class)
  * @class: size class
  *
  * Needs no lock: no list changes.
- *
- * Return: true if bsa_slab_take() will find an object.
  */
-bool bsa_slabs_drain_word(struct bsa_slabs *slabs, unsigned int class)
+void bsa_slabs_drain_word(struct bsa_slabs *slabs, struct bsa_class *class)
 {
-	struct bsa_bits *bits = slabs->active[class].bits;
-
-	count_drained(&slabs->list[class], drain_word(slabs, bits));
-	return bits->free;
+	drain_words(slabs, class->active, class->free, 1);
 }
 
 /**
@@ -383,33 +411,18 @@ bool bsa_slabs_drain_word(struct bsa_slabs *slabs, unsigned int class)
  * @slabs: the owner's set
  * @slab: the slab
  *
- * Return: as bsa_slabs_place().
+ * Return: as bsa_slabs_place_freed().
  */
 struct bsa_page *bsa_slabs_drain(struct bsa_slabs *slabs,
 				 struct bsa_page *slab)
 {
-	unsigned int i, nr = 0;
+	struct bsa_class *class = class_of(slabs, slab);
 
-	for (i = 0; i < nr_words(slab); i++)
-		nr += drain_word(slabs, &slab->bits[i]);
-	count_drained(&slabs->list[bsa_slab_class(slab)], nr);
-	return bsa_slabs_place(slabs, slab);
-}
-
-static void activate(struct bsa_slabs *slabs, struct bsa_page *slab)
-{
-	unsigned int class = bsa_slab_class(slab);
-	struct bsa_active *active = &slabs->active[class];
-
-	unlist_slab(slabs, slab);
-	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
-	slab->ttl = U16_MAX;
-	slabs->list[class].active = slab;
-	active->bits = slab->bits;
-	active->base = (unsigned long)bsa_page_address(slabs->pool->buddy,
-						       slab);
-	next_word(slabs, class);
-	slabs->list[class].refills++;
+	drain_words(slabs, slab, slab->free, slab->words);
+	if (slab->state == BSA_PAGE_SLAB_ACTIVE)
+		return NULL;
+	unlist_slab(class, slab);
+	return insert_slab(class, slab, nr_free(slab));
 }
 
 /**
@@ -417,54 +430,86 @@ static void activate(struct bsa_slabs *slabs, struct bsa_page *slab)
  * @slabs: the owner's set
  * @class: size class
  *
- * Return: as bsa_slabs_place().
+ * Return: as bsa_slabs_place_freed().
  */
 struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
-				      unsigned int class)
+				      struct bsa_class *class)
 {
-	struct bsa_page *slab = slabs->list[class].active;
+	struct bsa_page *slab = class->active;
+	unsigned int free;
 
 	if (!slab)
 		return NULL;
-	slabs->list[class].active = NULL;
-	slabs->active[class].bits = &no_bits;
-	return insert_slab(slabs, slab);
+	free = nr_free(slab);
+	renew_active(class, slab);
+	class->given -= free;
+	class->active = NULL;
+	class->free = no_objects;
+	return insert_slab(class, slab, free);
+}
+
+/* Allocate from a slab that is on no list and has a free object. */
+static void activate(struct bsa_slabs *slabs, struct bsa_class *class,
+		     struct bsa_page *slab)
+{
+	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
+	slab->ttl = U16_MAX;
+	class->refills++;
+	class->active = slab;
+	class->free = slab->free;
+	class->base = (unsigned long)bsa_page_address(slabs->pool->buddy, slab);
+	if (unlikely(!*class->free))
+		next_word(slabs, class, slab);
 }
 
 /**
  * bsa_slabs_refill - get a word with free objects for a class
  * @slabs: the owner's set
- * @class: size class
+ * @class: size class; its current word has none
  *
  * Looks at the other words of the active slab first, then takes a partial slab,
- * then the empty one.
+ * then the empty one. What others have freed meanwhile is on the owner's queue.
  *
- * Return: true if bsa_slab_take() will find an object.
+ * Return: true if there is one with a free object.
  */
-bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class)
+bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class)
 {
-	struct bsa_slab_list *list = &slabs->list[class];
+	struct bsa_page *slab = class->active;
 
-	if (list->active) {
-		if (next_word(slabs, class))
+	if (slab) {
+		if (has_free(slab)) {
+			next_word(slabs, class, slab);
 			return true;
-		/* It has no free object, so it is not to be released. */
-		bsa_slabs_deactivate(slabs, class);
+		}
+		renew_active(class, slab);
+		slab->ttl = 1;
+		list_slab(class, slab, BSA_PAGE_SLAB_FULL);
 	}
-	if (!list_empty(&list->partial))
-		activate(slabs, list_first_entry(&list->partial,
-						 struct bsa_page, list));
-	else if (!list_empty(&list->empty))
-		activate(slabs, list_first_entry(&list->empty,
-						 struct bsa_page, list));
-	return list->active;
+
+	if (class->nr_partial) {
+		slab = list_first_entry(&class->partial, struct bsa_page, list);
+		class->nr_partial--;
+		/* What @ttl counts down to is that no object lives. */
+		class->given += slab->capacity - slab->ttl;
+	} else if (class->nr_empty) {
+		slab = list_first_entry(&class->empty, struct bsa_page, list);
+		class->nr_empty--;
+		class->given += slab->capacity;
+	} else {
+		class->active = NULL;
+		class->free = no_objects;
+		return false;
+	}
+	__list_del_entry(&slab->list);
+	activate(slabs, class, slab);
+	return true;
 }
 
 /**
  * bsa_slabs_detach - take a slab away from its owner
  * @slabs: the owner's set
  * @slab: a slab that is on one of its lists
- * @owner: whose the slab is from now on; 0: nobody's
+ * @owner: whose the slab is from now on, or %BSA_NOBODY
  *
  * Until it is attached, the slab is on no list and counts as active: nobody
  * allocates from it, and nobody takes it away.
@@ -472,7 +517,7 @@ bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class)
 void bsa_slabs_detach(struct bsa_slabs *slabs, struct bsa_page *slab,
 		      u32 owner)
 {
-	unlist_slab(slabs, slab);
+	unlist_slab(class_of(slabs, slab), slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
 	/*
 	 * Whoever frees into the slab as the new owner's may queue it there, and
@@ -487,12 +532,12 @@ void bsa_slabs_detach(struct bsa_slabs *slabs, struct bsa_page *slab,
  * @slabs: the new owner's set
  * @slab: detached, and given to @slabs
  *
- * Return: as bsa_slabs_place().
+ * Return: as bsa_slabs_place_freed().
  */
 struct bsa_page *bsa_slabs_attach(struct bsa_slabs *slabs,
 				  struct bsa_page *slab)
 {
-	return insert_slab(slabs, slab);
+	return insert_slab(class_of(slabs, slab), slab, nr_free(slab));
 }
 
 /**
@@ -513,7 +558,7 @@ int bsa_slabs_add(struct bsa_slabs *slabs, unsigned int class,
 
 	if (err)
 		return err;
-	list_slab(slabs, page, BSA_PAGE_SLAB_EMPTY);
+	list_slab(&slabs->class[class], page, BSA_PAGE_SLAB_EMPTY);
 	/* From here on a free may find it. */
 	smp_store_release(&page->owner, slabs->owner);
 	return 0;
@@ -531,22 +576,42 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_add);
 void *bsa_slabs_alloc(struct bsa_slabs *slabs, size_t size,
 		      struct bsa_slab_need *need)
 {
-	unsigned int class = bsa_size_class(size);
-	struct bsa_active *active = &slabs->active[class];
+	unsigned int index = bsa_size_class(size);
+	struct bsa_class *class = &slabs->class[index];
+	void *obj;
 
-	if (bsa_slab_ready(active) || bsa_slabs_refill(slabs, class))
-		return bsa_slab_take(active);
-	need->class = class;
-	need->pages = 1U << bsa_slab_order(class);
+	do {
+		if (bsa_class_take(class, &obj))
+			return obj;
+	} while (bsa_slabs_refill(slabs, class));
+	need->class = index;
+	need->pages = 1U << bsa_slab_order(index);
 	return NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_alloc);
 
 /**
+ * bsa_class_nr_allocs - objects of a class that were handed out
+ * @class: of which owner and size
+ *
+ * The fast path does not count them: they follow from the frees into the active
+ * slab, which @ttl counts, and from its free objects. If the owner is at work
+ * the result may be a few calls old.
+ */
+unsigned long bsa_class_nr_allocs(const struct bsa_class *class)
+{
+	const struct bsa_page *slab = READ_ONCE(class->active);
+	unsigned long nr = READ_ONCE(class->given);
+
+	return slab ? nr + U16_MAX - READ_ONCE(slab->ttl) - nr_free(slab) : nr;
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_class_nr_allocs);
+
+/**
  * bsa_slabs_free - free an object
  * @slabs: the owner's set
  * @ptr: any value; only a live object of @slabs is freed
- * @release: set to a slab that is to be given back, see bsa_slabs_place();
+ * @release: set to a slab that is to be given back, see bsa_slabs_place_freed();
  *	else to NULL
  *
  * Return: BSA_FREE_OK, or why nothing was freed.
@@ -571,7 +636,7 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 		return BSA_FREE_DOUBLE;
 	slabs->frees[bsa_slab_class(slab)]++;
 	if (!--slab->ttl)
-		*release = bsa_slabs_place(slabs, slab);
+		*release = bsa_slabs_place_freed(slabs, slab);
 	return BSA_FREE_OK;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_free);

@@ -202,7 +202,7 @@ global_cross_cpu_free_multiple_rounds_same_slab(struct kunit *test)
 	bsa_test_set_cpu(test, 0);
 	ptrs[0] = get(test, heap, 64, 8);
 	slab = bsa_page_of(ptrs[0]);
-	nr = bsa_slab_capacity(slab);
+	nr = slab->capacity;
 	KUNIT_ASSERT_EQ(test, nr, ARRAY_SIZE(ptrs));
 	get_many(test, heap, 64, nr - 1, ptrs + 1);
 
@@ -255,7 +255,7 @@ global_cross_cpu_free_all_objects_recovers_backend_pages(struct kunit *test)
 	bsa_heap_free(heap, get(test, heap, 64, 8));
 	baseline = bsa_test_count_free_pages(test, heap);
 	get_many(test, heap, 64, nr, ptrs);
-	KUNIT_ASSERT_EQ(test, bsa_slab_capacity(bsa_page_of(ptrs[0])), nr);
+	KUNIT_ASSERT_EQ(test, bsa_page_of(ptrs[0])->capacity, nr);
 
 	bsa_test_set_cpu(test, 1);
 	bsa_test_give_back(heap, nr, ptrs);
@@ -929,7 +929,9 @@ static void heap_bulk_succeeds_in_part(struct kunit *test)
 		nr = bsa_heap_alloc_bulk(heap, sizes[i], BSA_TEST_GFP, want,
 					 ptrs);
 		KUNIT_EXPECT_LE(test, nr, want - 16);
-		KUNIT_EXPECT_GE(test, nr, (want - 16) / 64 * 60);
+		/* Of 8 bytes a page holds 448, of the others as many as fit. */
+		KUNIT_EXPECT_GE(test, nr, (want - 16) / 64 *
+				(sizes[i] == 8 ? 54 : 60));
 		for (j = 0; j < nr; j++)
 			KUNIT_ASSERT_PTR_NE(test, ptrs[j], untouched);
 		for (; j < want; j++)
@@ -971,7 +973,9 @@ static void heap_exhausted_by_objects_recovers_every_page(struct kunit *test)
 	/* Whatever the class, nearly all memory can be had, and comes back. */
 	for (size = 8; size <= 2048; size *= 2) {
 		nr = bsa_test_take_objects(heap, size, ptrs);
-		KUNIT_EXPECT_GE(test, nr * size, 60 * PAGE_SIZE);
+		/* Of 8 bytes, a page holds 448. */
+		KUNIT_EXPECT_GE(test, nr * size,
+				(size == 8 ? 54 : 60) * PAGE_SIZE);
 		KUNIT_EXPECT_LE(test, nr * size, 64 * PAGE_SIZE);
 		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, nr);
 		if (size >= 64)
@@ -1202,7 +1206,7 @@ static void set_busy(struct bsa_heap *heap, bool busy)
 
 	if (busy)
 		preempt_disable();
-	WRITE_ONCE(c->busy, busy ? c : NULL);
+	WRITE_ONCE(c->idle, c->slabs.owner - busy);
 	if (!busy)
 		preempt_enable();
 }

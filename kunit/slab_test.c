@@ -89,7 +89,7 @@ static unsigned int fill_slab(struct kunit *test, struct rig *rig, size_t size,
 
 	objs[0] = get(test, rig, size);
 	slab = bsa_page_of(objs[0]);
-	nr = bsa_slab_capacity(slab);
+	nr = slab->capacity;
 	for (i = 1; i < nr; i++) {
 		objs[i] = try_alloc(rig, size);
 		KUNIT_ASSERT_NOT_NULL(test, objs[i]);
@@ -208,7 +208,7 @@ static void slab_class_is_the_smallest_that_holds_the_size(struct kunit *test)
 
 static void slab_need_tells_class_and_pages(struct kunit *test)
 {
-	static const unsigned int pages[] = { 1, 1, 1, 1, 1, 1, 2, 2, 4 };
+	static const unsigned int pages[] = { 1, 1, 1, 1, 2, 4, 8, 8, 8 };
 	struct rig *rig = new_rig(test, 64);
 	struct bsa_slab_need need;
 	unsigned int class;
@@ -226,7 +226,7 @@ static void slab_need_tells_class_and_pages(struct kunit *test)
 static void slab_objects_fill_their_pages(struct kunit *test)
 {
 	static const unsigned int capacity[] = {
-		512, 256, 128, 64, 32, 16, 16, 8, 8
+		448, 256, 128, 64, 64, 64, 64, 32, 16
 	};
 	struct rig *rig = new_rig(test, 64);
 	void **objs = bsa_test_array(test, BSA_MAX_OBJECTS);
@@ -281,12 +281,12 @@ static void slab_states_follow_the_objects(struct kunit *test)
 	struct rig *rig = new_rig(test, 64);
 	void **first = bsa_test_array(test, 64);
 	void **second = bsa_test_array(test, 64);
-	struct bsa_slab_list *list;
+	struct bsa_class *list;
 	struct bsa_page *slab[2];
 	unsigned int i;
 
 	/* Two full slabs of 64 objects; the second was filled last. */
-	list = &rig->slabs.list[bsa_size_class(64)];
+	list = &rig->slabs.class[bsa_size_class(64)];
 	fill_slab(test, rig, 64, first);
 	fill_slab(test, rig, 64, second);
 	KUNIT_EXPECT_NULL(test, try_alloc(rig, 64));
@@ -342,11 +342,11 @@ static void slab_at_most_one_empty_slab_is_kept(struct kunit *test)
 	struct rig *rig = new_rig(test, 128);
 	void **objs = bsa_test_array(test, 4 * BSA_MAX_OBJECTS);
 	unsigned int class, i, nr, released;
-	struct bsa_slab_list *list;
+	struct bsa_class *list;
 
 	/* Four full slabs; all objects freed. */
 	for (class = 0; class < BSA_NR_CLASSES; class++) {
-		list = &rig->slabs.list[class];
+		list = &rig->slabs.class[class];
 		released = 0;
 		nr = 0;
 		for (i = 0; i < 4; i++)
@@ -359,33 +359,32 @@ static void slab_at_most_one_empty_slab_is_kept(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, list->nr_partial, 0U);
 		KUNIT_EXPECT_EQ(test, list->nr_full, 0U);
 	}
-	/* Kept: 1, 1, 1, 1, 1, 1, 2, 2 and 4 pages, and a page of bitmaps. */
-	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 128 - 14 - 1);
+	/* Kept: 1, 1, 1, 1, 2, 4, 8, 8 and 8 pages, and a page of bitmaps. */
+	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 128 - 34 - 1);
 }
 
 static void slab_released_pages_are_ordinary_pages_again(struct kunit *test)
 {
-	void *objs[2][8], *block;
+	void *objs[2][16], *block;
 	struct rig *rig;
 	unsigned int i;
 
-	/* Slabs of four pages: the page map names the first for all of them. */
+	/* Slabs of eight pages: the page map names the first for all of them. */
 	rig = new_rig(test, 64);
 	fill_slab(test, rig, 2048, objs[0]);
 	fill_slab(test, rig, 2048, objs[1]);
 	KUNIT_EXPECT_NULL(test, try_alloc(rig, 2048));
-	for (i = 0; i < 8; i++)
-		KUNIT_EXPECT_EQ(test, bsa_slab_capacity(bsa_page_of(objs[1][i])),
-				8U);
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_EQ(test, bsa_page_of(objs[1][i])->capacity, 16);
+	for (i = 0; i < 16; i++)
 		KUNIT_EXPECT_FALSE(test, put(test, rig, objs[0][i]));
-	for (i = 0; i < 7; i++)
+	for (i = 0; i < 15; i++)
 		KUNIT_EXPECT_FALSE(test, put(test, rig, objs[1][i]));
-	KUNIT_EXPECT_TRUE(test, put(test, rig, objs[1][7]));
-	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 60);
+	KUNIT_EXPECT_TRUE(test, put(test, rig, objs[1][15]));
+	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 56);
 
 	/* Each page can be had alone, freed alone, and refused twice. */
-	for (i = 0; i < 60; i++) {
+	for (i = 0; i < 56; i++) {
 		block = bsa_buddy_alloc_pages(rig->buddy, 1, PAGE_SIZE, false);
 		KUNIT_ASSERT_NOT_NULL(test, block);
 		KUNIT_EXPECT_EQ(test, bsa_page_of(block)->state,
@@ -401,23 +400,24 @@ static void slab_counts_allocations_and_frees(struct kunit *test)
 {
 	struct rig *rig = new_rig(test, 64);
 	unsigned int class = bsa_size_class(256);
-	const unsigned long *allocs = &rig->slabs.active[class].allocs;
 	const unsigned long *frees = &rig->slabs.frees[class];
-	void *objs[40];
+	void *objs[150];
 	int i;
 
 	/* Over three slabs. */
-	for (i = 0; i < 40; i++) {
+	for (i = 0; i < 150; i++) {
 		objs[i] = get(test, rig, 256);
-		KUNIT_EXPECT_EQ(test, *allocs, i + 1);
+		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&rig->slabs.class[class]),
+				i + 1);
 		KUNIT_EXPECT_EQ(test, *frees, 0);
 	}
-	for (i = 0; i < 40; i++) {
+	for (i = 0; i < 150; i++) {
 		put(test, rig, objs[i]);
-		KUNIT_EXPECT_EQ(test, *allocs, 40);
+		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&rig->slabs.class[class]),
+				150);
 		KUNIT_EXPECT_EQ(test, *frees, i + 1);
 	}
-	KUNIT_EXPECT_EQ(test, rig->slabs.list[class].refills, 3);
+	KUNIT_EXPECT_EQ(test, rig->slabs.class[class].refills, 3);
 }
 
 /* Bitmaps. */
@@ -430,7 +430,7 @@ static void slab_without_memory_for_its_bitmap_is_refused(struct kunit *test)
 	struct bsa_slab_need need;
 	int i;
 
-	/* The last page is to be a slab: there is none for its 512 bits. */
+	/* The last page is to be a slab: there is none for its 448 bits. */
 	KUNIT_EXPECT_NULL(test, bsa_slabs_alloc(&rig->slabs, 8, &need));
 	for (i = 0; i < 8; i++)
 		page = bsa_buddy_alloc(rig->buddy, &req);
@@ -464,7 +464,7 @@ static void slab_bitmap_pages_come_back(struct kunit *test)
 
 static void slab_bitmaps_are_not_in_reach_of_objects(struct kunit *test)
 {
-	struct rig *rig = new_rig(test, 64);
+	struct rig *rig = new_rig(test, 128);
 	void **objs = bsa_test_array(test, 3 * BSA_MAX_OBJECTS);
 	unsigned int class, i, nr;
 
@@ -494,7 +494,7 @@ static void slab_refuses_bad_frees(struct kunit *test)
 	struct bsa_page *release;
 	void *obj, *block;
 
-	other->slabs.owner = OWNER + 1;
+	other->slabs.owner = OWNER + 2;
 	obj = get(test, rig, 64);
 	block = bsa_buddy_alloc_pages(rig->buddy, 2, PAGE_SIZE, false);
 	KUNIT_ASSERT_NOT_NULL(test, block);
@@ -609,10 +609,10 @@ static void slab_keeps_contents_in_random_use(struct kunit *test)
 	while (run->nr)
 		random_free(test, run);
 	for (i = 0; i < BSA_NR_CLASSES; i++)
-		KUNIT_EXPECT_EQ(test, run->rig->slabs.active[i].allocs,
+		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&run->rig->slabs.class[i]),
 				run->rig->slabs.frees[i]);
 	/* Kept at most: an active and an empty slab of each class. */
-	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 14 - 3);
+	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 34 - 3);
 }
 
 static struct kunit_case bsa_slab_cases[] = {

@@ -38,49 +38,60 @@ enum bsa_page_state {
 };
 
 /**
- * struct bsa_bits - the state of 64 consecutive objects of a slab
- * @free: a set bit is a free object; written by the owner alone
- * @remote: a set bit is an object that was freed from elsewhere and that the
- *	owner has not taken over yet; set with atomic operations by anybody
- */
-struct bsa_bits {
-	unsigned long free;
-	unsigned long remote;
-};
-
-/**
  * struct bsa_page - descriptor of one managed page
- * @owner: slab: who may write bits[].free, see bsa_owner_cpu(); else 0
+ * @free0: slab: its bitmap of free objects, where 64 bits are enough
+ * @owner: slab: who may write that bitmap, see bsa_owner_cpu(); else
+ *	%BSA_NOBODY
  * @ttl: slab: local frees until the slab's list must be looked at again
  * @mask: slab: its size in bytes, minus one
- * @bits: slab: its bitmaps, one struct bsa_bits for each 64 objects
- * @shift: slab: log2 of the object size
- * @order: first page of a block: log2 of the block's pages
- * @state: an &enum bsa_page_state
- * @section: index of the section in its buddy
+ * @free: slab: its bitmap of free objects, written by the owner alone. The
+ *	one of objects that were freed from elsewhere, and that the owner has
+ *	not taken over yet, is %BSA_REMOTE words further; it is set with atomic
+ *	operations by anybody.
  * @list: free block: the free list; slab: the owner's list of its state
  * @node: slab: link in the owner's list of slabs with remote frees;
  *	node.next is %BSA_NOT_QUEUED while the slab is on no such list
- * @bits0: slab: the bitmaps themselves, where 64 objects are enough
+ * @section: index of the section in its buddy
+ * @capacity: slab: its objects
+ * @words: slab: words of each of its bitmaps
+ * @shift: slab: log2 of the object size
+ * @order: first page of a block: log2 of the block's pages
+ * @state: an &enum bsa_page_state
+ * @remote0: slab: its bitmap of remotely freed objects, if @free0 is the other
  *
  * Descriptors lie in the prefix of their section, one cache line each, and
  * stay descriptors for as long as the section exists. @owner and @node are
  * never used for anything else, so whoever arrives late, with a slab that
  * has been given back in the meantime, finds a valid link and a valid owner.
+ *
+ * The distance between the two bitmaps is the same wherever they are, so the
+ * fast path reaches both from one pointer.
  */
 struct bsa_page {
+	unsigned long free0;
 	u32 owner;
 	u16 ttl;
 	u16 mask;
-	struct bsa_bits *bits;
+	unsigned long *free;
+	struct list_head list;
+	struct llist_node node;
+	u16 section;
+	u16 capacity;
+	u8 words;
 	u8 shift;
 	u8 order;
 	u8 state;
-	u16 section;
-	struct list_head list;
-	struct llist_node node;
-	struct bsa_bits bits0;
+	unsigned long remote0;
 } __aligned(64);
+
+/* From a word of the bitmap of free objects to that of remotely freed ones. */
+#define BSA_REMOTE	7U
+static_assert(offsetof(struct bsa_page, remote0) ==
+	      offsetof(struct bsa_page, free0) +
+	      BSA_REMOTE * sizeof(unsigned long));
+
+/* Neither a number of an owner, which is odd, nor any mark of &bsa_cpu.idle. */
+#define BSA_NOBODY	2U
 
 #define BSA_NOT_QUEUED	((struct llist_node *)1UL)
 

@@ -11,9 +11,9 @@ struct dentry;
 
 /**
  * struct bsa_cpu - what one CPU owns of a heap
+ * @idle: @slabs.owner, an odd number; but while a context on the CPU changes
+ *	@slabs an even one: the slab that it frees into, or the owner less one
  * @slabs: its slabs
- * @busy: not NULL while a context on the CPU changes @slabs: the slab that it
- *	frees into, or this structure
  * @remote: slabs with remote frees, pushed by anybody
  * @pending: slabs taken off @remote that wait to be drained
  * @lock: protects the lists in @slabs, and @pending
@@ -27,8 +27,8 @@ struct dentry;
  * @cpu: the CPU; nr_cpu_ids for the set that no CPU owns
  */
 struct bsa_cpu {
+	unsigned long idle;
 	struct bsa_slabs slabs;
-	void *busy;
 	struct llist_head remote;
 	struct llist_node *pending;
 	raw_spinlock_t lock;

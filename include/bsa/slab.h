@@ -8,8 +8,8 @@
 /* Objects of class k have 8 << k bytes. */
 #define BSA_MIN_SHIFT		3UL
 
-/* No slab has more objects than this. */
-#define BSA_MAX_OBJECTS		512
+/* No slab has more objects than fit between the words of its two bitmaps. */
+#define BSA_MAX_OBJECTS		(BSA_REMOTE * BITS_PER_LONG)
 
 /**
  * bsa_size_class - the smallest size class that holds a request
@@ -31,7 +31,7 @@ static inline size_t bsa_class_size(unsigned int class)
  */
 static inline unsigned int bsa_slab_order(unsigned int class)
 {
-	static const u8 order[BSA_NR_CLASSES] = { 0, 0, 0, 0, 0, 0, 1, 1, 2 };
+	static const u8 order[BSA_NR_CLASSES] = { 0, 0, 0, 0, 1, 2, 3, 3, 3 };
 
 	return order[class];
 }
@@ -53,34 +53,30 @@ struct bsa_bitmap_pool {
 };
 
 /**
- * struct bsa_active - what the fast path knows of the active slab of a class
- * @bits: the word of its bitmap that is used next; one without a free object
- *	if there is no active slab
+ * struct bsa_class - what one owner has of one size class
+ * @free: the word of the active slab's bitmap that is used next; one without a
+ *	free object if there is no active slab
  * @base: address of the object of that word's bit 0
  * @size: object size in bytes
- * @allocs: objects of the class that were handed out
- */
-struct bsa_active {
-	struct bsa_bits *bits;
-	unsigned long base;
-	unsigned long size;
-	unsigned long allocs;
-};
-
-/**
- * struct bsa_slab_list - the slabs of one class and one owner
- * @active: the one that is being allocated from, or NULL
+ * @active: the slab that is being allocated from, or NULL
  * @partial: slabs with live and with free objects
  * @full: slabs without a free object that the owner knows of
  * @empty: the slab without a live object that is kept, if there is one
  * @nr_partial: length of @partial
  * @nr_full: length of @full
  * @nr_empty: length of @empty
+ * @given: objects handed out, as if the free ones of @active had been, and as
+ *	if none had been freed into it: see bsa_slabs_nr_allocs()
  * @drains: times that remote frees were taken over
  * @drained: objects that were taken over
  * @refills: slabs that became active
+ *
+ * The first three are all that the fast path looks at.
  */
-struct bsa_slab_list {
+struct bsa_class {
+	unsigned long *free;
+	unsigned long base;
+	unsigned long size;
 	struct bsa_page *active;
 	struct list_head partial;
 	struct list_head full;
@@ -88,6 +84,7 @@ struct bsa_slab_list {
 	unsigned int nr_partial;
 	unsigned int nr_full;
 	unsigned int nr_empty;
+	unsigned long given;
 	unsigned long drains;
 	unsigned long drained;
 	unsigned long refills;
@@ -95,23 +92,21 @@ struct bsa_slab_list {
 
 /**
  * struct bsa_slabs - all slabs of one owner
- * @active: per class, what the fast path looks at
+ * @class: those of each size class
  * @frees: per class, objects that the owner freed
- * @owner: what the owner's slabs have in &bsa_page.owner; never 0
+ * @owner: what the owner's slabs have in &bsa_page.owner; odd
  * @conflicts: objects that had been freed by the owner and remotely, too:
  *	double frees that were found, and undone, when the owner took them over
- * @list: per class, the other slabs
  * @pool: memory for bitmaps
  *
  * One context at a time may call the functions that take it. percpu.c sees to
  * that; so must whoever uses a set of slabs alone.
  */
 struct bsa_slabs {
-	struct bsa_active active[BSA_NR_CLASSES];
+	struct bsa_class class[BSA_NR_CLASSES];
 	unsigned long frees[BSA_NR_CLASSES];
 	u32 owner;
 	unsigned long conflicts;
-	struct bsa_slab_list list[BSA_NR_CLASSES];
 	struct bsa_bitmap_pool *pool;
 };
 
@@ -139,21 +134,21 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 				struct bsa_page **release);
 
 /* Its steps, for percpu.c. */
-bool bsa_slabs_drain_word(struct bsa_slabs *slabs, unsigned int class);
-bool bsa_slabs_refill(struct bsa_slabs *slabs, unsigned int class);
-struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs,
-				 struct bsa_page *slab);
+void bsa_slabs_drain_word(struct bsa_slabs *slabs, struct bsa_class *class);
+bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class);
+struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
+				       struct bsa_page *slab);
 struct bsa_page *bsa_slabs_drain(struct bsa_slabs *slabs,
 				 struct bsa_page *slab);
 struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
-				      unsigned int class);
+				      struct bsa_class *class);
 void bsa_slabs_detach(struct bsa_slabs *slabs, struct bsa_page *slab,
 		      u32 owner);
 struct bsa_page *bsa_slabs_attach(struct bsa_slabs *slabs,
 				  struct bsa_page *slab);
+unsigned long bsa_class_nr_allocs(const struct bsa_class *class);
 void bsa_slab_release(struct bsa_bitmap_pool *pool, struct bsa_page *slab);
 bool bsa_slab_is_unused(const struct bsa_page *slab);
-unsigned int bsa_slab_capacity(const struct bsa_page *slab);
 unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
 
 static inline unsigned long bsa_slab_class(const struct bsa_page *slab)
@@ -162,32 +157,53 @@ static inline unsigned long bsa_slab_class(const struct bsa_page *slab)
 }
 
 /**
- * bsa_slab_ready - can an object be taken from the current word of a class?
- * @active: the class
+ * bsa_class_take - take a free object from the current word of a class
+ * @class: the class
+ * @obj: set to the object
  *
- * It cannot if it has no free object, or if others have freed some of its
- * objects: they are taken over first. So an object that was freed twice, here
- * and elsewhere, is found before it is handed out.
+ * An object that has both bits was freed twice at the same time, here and
+ * elsewhere. It is not handed out before that has been straightened out.
+ *
+ * Return: false if the word has none.
  */
-static __always_inline bool bsa_slab_ready(const struct bsa_active *active)
+static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 {
+	unsigned long *word = class->free;
+	unsigned long bit, free = *word;
 	/* A remote free in this very instant is as good as one after it. */
-	return active->bits->free && !data_race(active->bits->remote);
+	unsigned long ready = free & ~READ_ONCE(word[BSA_REMOTE]);
+
+	if (unlikely(!ready))
+		return false;
+	bit = __ffs(ready);
+	WRITE_ONCE(*word, free & ~BIT(bit));
+	*obj = (void *)(class->base + bit * class->size);
+	return true;
 }
 
 /**
- * bsa_slab_take - take a free object from the current word of a class
- * @active: the class; its current word has a free object
+ * bsa_class_take_many - take free objects from the current word of a class
+ * @class: the class
+ * @nr: how many at most
+ * @objs: where to put them
  *
- * Return: the object.
+ * Return: how many; 0 if the word has none.
  */
-static __always_inline void *bsa_slab_take(struct bsa_active *active)
+static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
+						  size_t nr, void **objs)
 {
-	unsigned long free = active->bits->free;
+	unsigned long *word = class->free;
+	unsigned long free = *word;
+	unsigned long ready = free & ~READ_ONCE(word[BSA_REMOTE]);
+	unsigned long rest = ready;
+	size_t i;
 
-	WRITE_ONCE(active->bits->free, free & (free - 1));
-	active->allocs++;
-	return (void *)(active->base + __ffs(free) * active->size);
+	for (i = 0; i < nr && rest; i++) {
+		objs[i] = (void *)(class->base + __ffs(rest) * class->size);
+		rest &= rest - 1;
+	}
+	WRITE_ONCE(*word, free & ~(ready ^ rest));
+	return i;
 }
 
 /**
@@ -214,10 +230,18 @@ static __always_inline unsigned long bsa_slab_index(const struct bsa_page *slab,
 static __always_inline bool bsa_slab_is_free(const struct bsa_page *slab,
 					     unsigned long index)
 {
-	const struct bsa_bits *bits = &slab->bits[index / BITS_PER_LONG];
+	return test_bit(index, slab->free) ||
+	       test_bit(index, slab->free + BSA_REMOTE);
+}
 
-	return (READ_ONCE(bits->free) | READ_ONCE(bits->remote)) &
-	       BIT(index % BITS_PER_LONG);
+/* Set a bit in a bitmap of free objects, unless it is set there or remotely. */
+static __always_inline bool bsa_set_free(unsigned long *free,
+					 unsigned long index)
+{
+	if (unlikely(test_bit(index, free + BSA_REMOTE)))
+		return false;
+	/* Others read the word at any time, but only the owner writes it. */
+	return likely(!data_race(__test_and_set_bit(index, free)));
 }
 
 /**
@@ -233,14 +257,38 @@ static __always_inline bool bsa_slab_is_free(const struct bsa_page *slab,
 static __always_inline bool bsa_slab_put(struct bsa_page *slab,
 					 unsigned long index)
 {
-	struct bsa_bits *bits = &slab->bits[index / BITS_PER_LONG];
-	unsigned long free = bits->free;
+	return bsa_set_free(slab->free, index);
+}
 
-	if (unlikely((free | bits->remote) >> (index % BITS_PER_LONG) & 1))
-		return false;
-	/* Pairs with bsa_slab_is_unused(): busy is seen before the bit. */
-	smp_store_release(&bits->free, free | BIT(index % BITS_PER_LONG));
-	return true;
+/**
+ * bsa_slab_put_many - make objects of an owned slab free
+ * @slab: the slab, owned by the caller
+ * @nr: how many at most; not 0
+ * @objs: any addresses, the first in @slab; later ones count for as long as
+ *	they are, too, and are live objects
+ *
+ * Return: how many were freed; they are already counted down in slab->ttl.
+ */
+static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
+						size_t nr, void **objs)
+{
+	unsigned long mask = slab->mask, index;
+	unsigned long base = (unsigned long)objs[0] & ~mask;
+	unsigned long *free = slab->free;
+	unsigned int shift = slab->shift;
+	size_t i, max = min_t(size_t, nr, slab->ttl);
+
+	for (i = 0; i < max; i++) {
+		index = (unsigned long)objs[i] - base;
+		if (index > mask)
+			break;
+		index = ror64(index, shift);
+		if (unlikely(index >= BSA_MAX_OBJECTS ||
+			     !bsa_set_free(free, index)))
+			break;
+	}
+	slab->ttl -= i;
+	return i;
 }
 
 #endif /* _BSA_SLAB_H */

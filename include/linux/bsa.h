@@ -36,6 +36,7 @@
 #define _LINUX_BSA_H
 
 #include <linux/gfp.h>
+#include <linux/log2.h>
 #include <linux/slab.h>
 #include <linux/types.h>
 
@@ -128,6 +129,21 @@ void *bsa_alloc_pages(unsigned long nr, size_t align, gfp_t gfp)
 void *bsa_alloc_pages_lowmem(unsigned long nr, size_t align, gfp_t gfp)
 	__malloc __must_check;
 void bsa_free_pages(const void *addr, unsigned long nr);
+
+void *__bsa_alloc_class(size_t size, gfp_t gfp, unsigned long class)
+	__alloc_size(1) __must_check;
+
+/* What bsa_alloc() is for callers: of a constant size the class is known. */
+static __always_inline __alloc_size(1) __must_check
+void *bsa_alloc_inline(size_t size, gfp_t gfp)
+{
+	if (__builtin_constant_p(size) && size && size <= BSA_MAX_OBJECT)
+		return __bsa_alloc_class(size, gfp,
+					 size > 8 ? ilog2(size - 1) - 2 : 0);
+	return bsa_alloc(size, gfp);
+}
+
+#define bsa_alloc bsa_alloc_inline
 
 #ifdef DEFINE_FREE
 /* void *buf __free(bsa_free) = bsa_alloc(...); */

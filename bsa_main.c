@@ -425,7 +425,7 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 
 	for (c = bsa_percpu_next(heap, NULL); c;
 	     c = bsa_percpu_next(heap, c)) {
-		for (i = 0; i < BSA_NR_CLASSES; i++) {
+		for (i = 0; i < BSA_ALL_CLASSES; i++) {
 			const struct bsa_class *class = &c->slabs.class[i];
 
 			stats->allocs += bsa_class_nr_allocs(class);

@@ -126,15 +126,22 @@ static void show_slab_header(struct seq_file *m, const char *what)
 		   "frees", "drained", "drains", "refills");
 }
 
+/* The size classes in ascending order. */
+static const u8 by_size[BSA_ALL_CLASSES] = {
+	0, 1, 2, 3, 4, 5, 9, 6, 10, 7, 11, 8
+};
+
 static int slabinfo_show(struct seq_file *m, void *unused)
 {
 	struct bsa_heap *heap = m->private;
-	unsigned int class;
+	unsigned int i, class;
 	struct bsa_cpu *c;
 
 	show_slab_header(m, "size");
-	for (class = 0; class < BSA_NR_CLASSES; class++) {
+	for (i = 0; i < BSA_ALL_CLASSES; i++) {
 		struct slab_count sum = {};
+
+		class = by_size[i];
 
 		for (c = bsa_percpu_next(heap, NULL); c;
 	     c = bsa_percpu_next(heap, c))
@@ -149,14 +156,16 @@ DEFINE_SHOW_ATTRIBUTE(slabinfo);
 static int percpu_show(struct seq_file *m, void *unused)
 {
 	struct bsa_heap *heap = m->private;
-	unsigned int class;
+	unsigned int i, class;
 	struct bsa_cpu *c;
 
 	show_slab_header(m, "cpu    size");
 	for (c = bsa_percpu_next(heap, NULL); c;
 	     c = bsa_percpu_next(heap, c)) {
-		for (class = 0; class < BSA_NR_CLASSES; class++) {
+		for (i = 0; i < BSA_ALL_CLASSES; i++) {
 			struct slab_count sum = {};
+
+			class = by_size[i];
 
 			count_slabs(c, class, &sum);
 			if (!sum.allocs && !sum.frees)

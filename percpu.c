@@ -170,9 +170,12 @@ static const u16 class_at[BSA_MAX_OBJECT / 8] = {
 	[4 ... 7] = AT(3),
 	[8 ... 15] = AT(4),
 	[16 ... 31] = AT(5),
-	[32 ... 63] = AT(6),
-	[64 ... 127] = AT(7),
-	[128 ... 255] = AT(8),
+	[32 ... 47] = AT(9),
+	[48 ... 63] = AT(6),
+	[64 ... 95] = AT(10),
+	[96 ... 127] = AT(7),
+	[128 ... 191] = AT(11),
+	[192 ... 255] = AT(8),
 };
 
 static void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
@@ -224,7 +227,7 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 	/* Of a slab that is not ours it may change; but never to ours. */
 	if (unlikely(data_race(slab->owner) != (u32)idle))
 		goto odd;
-	class = bsa_slab_class(slab);
+	class = slab->class;
 	index = bsa_slab_index(slab, ptr);
 	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index)))
 		goto odd;
@@ -354,7 +357,7 @@ static noinline void free_last_in_nmi(struct bsa_cpu *c, struct bsa_page *slab,
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
 
-	c->slabs.frees[bsa_slab_class(slab)]--;
+	c->slabs.frees[slab->class]--;
 	__clear_bit(index, slab->free);
 	/* In this order: 0 is what keeps a reclaim off. */
 	smp_wmb();
@@ -517,7 +520,7 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 	unsigned int class;
 
 	raw_spin_lock_irqsave(&c->lock, flags);
-	for (class = 0; class < BSA_NR_CLASSES; class++) {
+	for (class = 0; class < BSA_ALL_CLASSES; class++) {
 		struct list_head *empty = &c->slabs.class[class].empty;
 
 		while ((slab = list_first_entry_or_null(empty, struct bsa_page,
@@ -600,7 +603,7 @@ static void flush_owner(struct bsa_cpu *c)
 	raw_spin_lock(&c->lock);
 	while (drain_queued(c, DRAIN_BATCH))
 		;
-	for (class = 0; class < BSA_NR_CLASSES; class++)
+	for (class = 0; class < BSA_ALL_CLASSES; class++)
 		release_slab(c->heap, bsa_slabs_deactivate(&c->slabs,
 							   &c->slabs.class[class]));
 	raw_spin_unlock(&c->lock);
@@ -630,7 +633,7 @@ static bool reclaim_all(struct bsa_heap *heap)
 /**
  * struct flush_request - what CPUs are asked to let go of
  * @heap: of which heap
- * @class: partial slabs of this class, too; BSA_NR_CLASSES: of none, since pages
+ * @class: partial slabs of this class, too; BSA_ALL_CLASSES: of none, since pages
  *	are wanted
  */
 struct flush_request {
@@ -648,7 +651,7 @@ static void flush_here(void *data)
 	if (!enter(c))
 		return;
 	flush_owner(c);
-	while (req->class < BSA_NR_CLASSES && give_away(c, req->class, false))
+	while (req->class < BSA_ALL_CLASSES && give_away(c, req->class, false))
 		;
 	leave(c);
 }
@@ -685,7 +688,7 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 			return;
 		on_each_cpu(flush_here, &req, true);
 	} else {
-		req.class = BSA_NR_CLASSES;
+		req.class = BSA_ALL_CLASSES;
 		local_irq_save(flags);
 		flush_here(&req);
 		local_irq_restore(flags);
@@ -708,8 +711,8 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
  */
 void bsa_percpu_flush(struct bsa_heap *heap)
 {
-	reclaim(heap, BSA_NR_CLASSES, RECLAIM_EVERYWHERE, GFP_KERNEL);
-	reclaim(heap, BSA_NR_CLASSES, RECLAIM_AGAIN, GFP_KERNEL);
+	reclaim(heap, BSA_ALL_CLASSES, RECLAIM_EVERYWHERE, GFP_KERNEL);
+	reclaim(heap, BSA_ALL_CLASSES, RECLAIM_AGAIN, GFP_KERNEL);
 }
 
 static void warn_failed(struct bsa_heap *heap, size_t size, bool low,
@@ -787,7 +790,7 @@ static noinline struct bsa_page *alloc_pages_slow(struct bsa_heap *heap,
 		if (!page && req.align_order <= req.order)
 			page = alloc_kept(heap, req.order, low);
 		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
-			reclaim(heap, BSA_NR_CLASSES, step, gfp);
+			reclaim(heap, BSA_ALL_CLASSES, step, gfp);
 			page = bsa_buddy_alloc(&heap->buddy, &req);
 		}
 	}
@@ -855,7 +858,9 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 		return bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
 					      gfp, caller);
 	}
-	size = max(size, align);
+	/* Of objects, those of a power of two are aligned to their size. */
+	if (align > 8)
+		size = roundup_pow_of_two(max(size, align));
 	obj = alloc_slow(heap, size, gfp, caller);
 	if (obj && want_init_on_alloc(gfp))
 		memset(obj, 0, bsa_class_size(bsa_size_class(size)));
@@ -916,7 +921,7 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 	unsigned long index = bsa_slab_index(slab, ptr);
 	struct bsa_cpu *c = bsa_owner_cpu(owner);
 
-	if (index >= BSA_MAX_OBJECTS)
+	if (bsa_slab_is_interior(slab, index))
 		return BSA_FREE_INTERIOR;
 	if (test_bit(index, slab->free) ||
 	    test_and_set_bit(index, slab->free + BSA_REMOTE))
@@ -1030,8 +1035,9 @@ size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr)
 	owner = READ_ONCE(page->owner);
 	if (owner != BSA_NOBODY && owner >> OWNER_HEAP_SHIFT == heap->id) {
 		index = bsa_slab_index(page, ptr);
-		if (index < BSA_MAX_OBJECTS && !bsa_slab_is_free(page, index))
-			size = 1UL << page->shift;
+		if (index < BSA_MAX_OBJECTS &&
+		    !bsa_slab_is_free(page, index))
+			size = bsa_class_size(page->class);
 	} else if (owner == BSA_NOBODY && bsa_buddy_owns(&heap->buddy, page) &&
 		   READ_ONCE(page->state) == BSA_PAGE_ALLOCATED &&
 		   ptr == bsa_page_address(&heap->buddy, page)) {
@@ -1052,7 +1058,7 @@ unsigned long bsa_percpu_live_objects(struct bsa_heap *heap)
 	long live = 0;
 
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c)) {
-		for (class = 0; class < BSA_NR_CLASSES; class++)
+		for (class = 0; class < BSA_ALL_CLASSES; class++)
 			live += bsa_class_nr_allocs(&c->slabs.class[class]) -
 				READ_ONCE(c->slabs.frees[class]);
 		live += READ_ONCE(c->slabs.conflicts) -
@@ -1081,7 +1087,7 @@ static int cpu_dead(unsigned int cpu)
 		local_irq_save(flags);
 		flush_owner(c);
 		local_irq_restore(flags);
-		for (class = 0; class < BSA_NR_CLASSES; class++) {
+		for (class = 0; class < BSA_ALL_CLASSES; class++) {
 			bool more = true;
 
 			while (more) {
@@ -1334,7 +1340,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 	if (likely(data_race(slab->owner) == (u32)idle)) {
 		freed = bsa_slab_put_many(slab, min_t(size_t, nr, BULK_BATCH),
 					  ptrs);
-		c->slabs.frees[bsa_slab_class(slab)] += freed;
+		c->slabs.frees[slab->class] += freed;
 		if (unlikely(!slab->ttl)) {
 			free_last(c, slab, ptrs[freed - 1]);
 			goto out;

@@ -13,6 +13,10 @@
  * free sets it, and finds a double free by doing so. A second bitmap is for
  * frees by others than the owner; see percpu.c for who may do what when.
  *
+ * A bit stands for a unit, as a rule an object. Objects of 384, 768 and 1536
+ * bytes take three units, so that an index is still a shift away, and only the
+ * first unit's bit is used. The others are "holes": remotely freed for good.
+ *
  * The states of a slab:
  *
  *   active   the owner allocates from it; on no list, one per class
@@ -101,11 +105,17 @@ static void free_bitmap(struct bsa_bitmap_pool *pool, unsigned long *bitmap)
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
 }
 
+/* A bitmap from the pool has unused words rather than a length. */
+static unsigned int nr_words(const struct bsa_page *slab)
+{
+	return slab->free == &slab->free0 ? 1 : BSA_REMOTE;
+}
+
 static unsigned int nr_free(const struct bsa_page *slab)
 {
 	unsigned int i, nr = 0;
 
-	for (i = 0; i < slab->words; i++)
+	for (i = 0; i < nr_words(slab); i++)
 		nr += hweight_long(READ_ONCE(slab->free[i]));
 	return nr;
 }
@@ -118,8 +128,9 @@ unsigned int bsa_slab_nr_remote(const struct bsa_page *slab)
 {
 	unsigned int i, nr = 0;
 
-	for (i = 0; i < slab->words; i++)
-		nr += hweight_long(READ_ONCE(slab->free[BSA_REMOTE + i]));
+	for (i = 0; i < nr_words(slab); i++)
+		nr += hweight_long(READ_ONCE(slab->free[BSA_REMOTE + i]) &
+				   ~bsa_slab_holes(slab));
 	return nr;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slab_nr_remote);
@@ -143,12 +154,13 @@ bool bsa_slab_is_unused(const struct bsa_page *slab)
 
 	if (slab->state == BSA_PAGE_SLAB_ACTIVE)
 		return false;
-	for (i = 0; i < slab->words; i++) {
+	for (i = 0; i < nr_words(slab); i++) {
 		free = READ_ONCE(slab->free[i]);
 		/* Pairs with test_and_set_bit() in free_remote(). */
 		remote = smp_load_acquire(&slab->free[BSA_REMOTE + i]);
 		nr_free += hweight_long(free);
-		nr_unused += hweight_long(free | remote);
+		nr_unused += hweight_long(free |
+					  (remote & ~bsa_slab_holes(slab)));
 	}
 	if (nr_unused != slab->capacity)
 		return false;
@@ -167,28 +179,30 @@ bool bsa_slab_is_unused(const struct bsa_page *slab)
 static int init_slab(struct bsa_slabs *slabs, unsigned int class,
 		     struct bsa_page *slab)
 {
+	unsigned int units, span = class < BSA_NR_CLASSES ? 1 : 3;
 	unsigned long *bitmap = &slab->free0;
-	unsigned int i, capacity;
+	unsigned int i;
 
-	capacity = PAGE_SIZE << slab->order >> (class + BSA_MIN_SHIFT);
-	capacity = min(capacity, BSA_MAX_OBJECTS);
-	if (capacity > BITS_PER_LONG) {
+	slab->class = class;
+	slab->shift = ilog2(bsa_class_unit(class));
+	slab->mask = (PAGE_SIZE << slab->order) - 1;
+	units = min((slab->mask + 1U) >> slab->shift, BSA_MAX_OBJECTS);
+	slab->capacity = units / span;
+
+	if (units > BITS_PER_LONG) {
 		bitmap = alloc_bitmap(slabs->pool);
 		if (!bitmap)
 			return -ENOMEM;
+		for (i = 0; i < BSA_REMOTE; i++) {
+			bitmap[i] = i < units / BITS_PER_LONG ? ~0UL : 0;
+			bitmap[BSA_REMOTE + i] = 0;
+		}
+	} else {
+		bitmap[BSA_REMOTE] = bsa_slab_holes(slab);
+		bitmap[0] = ~0UL >> (BITS_PER_LONG - units) &
+			    ~bitmap[BSA_REMOTE];
 	}
 	slab->free = bitmap;
-	slab->words = DIV_ROUND_UP(capacity, BITS_PER_LONG);
-	slab->capacity = capacity;
-	slab->shift = class + BSA_MIN_SHIFT;
-	slab->mask = (PAGE_SIZE << slab->order) - 1;
-	/* All objects of a word are there, unless there is only one word. */
-	for (i = 0; i < slab->words; i++) {
-		bitmap[i] = ~0UL >> (-capacity % BITS_PER_LONG);
-		bitmap[BSA_REMOTE + i] = 0;
-	}
-	for (; capacity > BITS_PER_LONG && i < BSA_REMOTE; i++)
-		bitmap[i] = 0;
 	if (slab->order)
 		bsa_pagemap_set((unsigned long)bsa_page_address(slabs->pool->buddy, slab),
 				1UL << slab->order, slab, true);
@@ -226,10 +240,10 @@ void bsa_slabs_init(struct bsa_slabs *slabs, u32 owner,
 	memset(slabs, 0, sizeof(*slabs));
 	slabs->owner = owner;
 	slabs->pool = pool;
-	for (i = 0; i < BSA_NR_CLASSES; i++) {
+	for (i = 0; i < BSA_ALL_CLASSES; i++) {
 		class = &slabs->class[i];
 		class->free = no_objects;
-		class->size = bsa_class_size(i);
+		class->unit = bsa_class_unit(i);
 		INIT_LIST_HEAD(&class->partial);
 		INIT_LIST_HEAD(&class->full);
 		INIT_LIST_HEAD(&class->empty);
@@ -240,7 +254,7 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_init);
 static struct bsa_class *class_of(struct bsa_slabs *slabs,
 				  const struct bsa_page *slab)
 {
-	return &slabs->class[bsa_slab_class(slab)];
+	return &slabs->class[slab->class];
 }
 
 static void list_slab(struct bsa_class *class, struct bsa_page *slab,
@@ -304,13 +318,6 @@ static struct bsa_page *insert_slab(struct bsa_class *class,
 	return NULL;
 }
 
-/* Count the frees into an active slab, and start anew. */
-static void renew_active(struct bsa_class *class, struct bsa_page *slab)
-{
-	class->given += U16_MAX - slab->ttl;
-	slab->ttl = U16_MAX;
-}
-
 /**
  * bsa_slabs_place_freed - put a slab on another list after a free
  * @slabs: the owner's set
@@ -327,7 +334,8 @@ struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
 	unsigned int free;
 
 	if (slab->state == BSA_PAGE_SLAB_ACTIVE) {
-		renew_active(class, slab);
+		class->given += U16_MAX;
+		slab->ttl = U16_MAX;
 		return NULL;
 	}
 	free = slab->state == BSA_PAGE_SLAB_FULL ? 1 : slab->capacity;
@@ -336,11 +344,12 @@ struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
 }
 
 /* Take over what others have freed in one word; return how much it was. */
-static unsigned int drain_word(struct bsa_slabs *slabs, unsigned long *word)
+static unsigned int drain_word(struct bsa_slabs *slabs, unsigned long *word,
+			       unsigned long holes)
 {
 	unsigned long remote, conflicts;
 
-	remote = xchg(&word[BSA_REMOTE], 0);
+	remote = xchg(&word[BSA_REMOTE], holes) & ~holes;
 	conflicts = remote & *word;
 	if (unlikely(conflicts))
 		slabs->conflicts += hweight_long(conflicts);
@@ -353,11 +362,12 @@ static void drain_words(struct bsa_slabs *slabs, struct bsa_page *slab,
 			unsigned long *word, unsigned int words)
 {
 	struct bsa_class *class = class_of(slabs, slab);
+	unsigned long holes = bsa_slab_holes(slab);
 	unsigned int nr = 0;
 
 	for (; words--; word++)
-		if (READ_ONCE(word[BSA_REMOTE]))
-			nr += drain_word(slabs, word);
+		if (READ_ONCE(word[BSA_REMOTE]) != holes)
+			nr += drain_word(slabs, word, holes);
 	if (!nr)
 		return;
 	class->drains++;
@@ -371,9 +381,8 @@ static bool has_free(const struct bsa_page *slab)
 {
 	const unsigned long *free = slab->free;
 
-	if (slab->words == 1)
+	if (free == &slab->free0)
 		return *free;
-	/* All bitmaps from the pool are that long. */
 	BUILD_BUG_ON(BSA_REMOTE != 7);
 	return free[0] | free[1] | free[2] | free[3] | free[4] | free[5] |
 	       free[6];
@@ -388,7 +397,7 @@ static void next_word(struct bsa_slabs *slabs, struct bsa_class *class,
 	while (!*word)
 		word++;
 	class->base += (word - class->free) *
-		       (long)(BITS_PER_LONG * class->size);
+		       (long)(BITS_PER_LONG * class->unit);
 	class->free = word;
 	if (READ_ONCE(word[BSA_REMOTE]))
 		drain_words(slabs, slab, word, 1);
@@ -418,7 +427,7 @@ struct bsa_page *bsa_slabs_drain(struct bsa_slabs *slabs,
 {
 	struct bsa_class *class = class_of(slabs, slab);
 
-	drain_words(slabs, slab, slab->free, slab->words);
+	drain_words(slabs, slab, slab->free, nr_words(slab));
 	if (slab->state == BSA_PAGE_SLAB_ACTIVE)
 		return NULL;
 	unlist_slab(class, slab);
@@ -441,8 +450,7 @@ struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
 	if (!slab)
 		return NULL;
 	free = nr_free(slab);
-	renew_active(class, slab);
-	class->given -= free;
+	class->given -= free + slab->ttl;
 	class->active = NULL;
 	class->free = no_objects;
 	return insert_slab(class, slab, free);
@@ -481,7 +489,7 @@ bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class)
 			next_word(slabs, class, slab);
 			return true;
 		}
-		renew_active(class, slab);
+		class->given -= slab->ttl;
 		slab->ttl = 1;
 		list_slab(class, slab, BSA_PAGE_SLAB_FULL);
 	}
@@ -490,11 +498,11 @@ bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class)
 		slab = list_first_entry(&class->partial, struct bsa_page, list);
 		class->nr_partial--;
 		/* What @ttl counts down to is that no object lives. */
-		class->given += slab->capacity - slab->ttl;
+		class->given += slab->capacity - slab->ttl + U16_MAX;
 	} else if (class->nr_empty) {
 		slab = list_first_entry(&class->empty, struct bsa_page, list);
 		class->nr_empty--;
-		class->given += slab->capacity;
+		class->given += slab->capacity + U16_MAX;
 	} else {
 		class->active = NULL;
 		class->free = no_objects;
@@ -594,16 +602,16 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_alloc);
  * bsa_class_nr_allocs - objects of a class that were handed out
  * @class: of which owner and size
  *
- * The fast path does not count them: they follow from the frees into the active
- * slab, which @ttl counts, and from its free objects. If the owner is at work
- * the result may be a few calls old.
+ * The fast path does not count them: an allocation leaves one free object less
+ * in the active slab, a free one more but a @ttl of one less. If the owner is at
+ * work the result may be a few calls old.
  */
 unsigned long bsa_class_nr_allocs(const struct bsa_class *class)
 {
 	const struct bsa_page *slab = READ_ONCE(class->active);
 	unsigned long nr = READ_ONCE(class->given);
 
-	return slab ? nr + U16_MAX - READ_ONCE(slab->ttl) - nr_free(slab) : nr;
+	return slab ? nr - READ_ONCE(slab->ttl) - nr_free(slab) : nr;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_class_nr_allocs);
 
@@ -630,11 +638,11 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 	if (slab->owner != slabs->owner)
 		return BSA_FREE_OTHER_HEAP;
 	index = bsa_slab_index(slab, ptr);
-	if (index >= BSA_MAX_OBJECTS)
+	if (bsa_slab_is_interior(slab, index))
 		return BSA_FREE_INTERIOR;
 	if (!bsa_slab_put(slab, index))
 		return BSA_FREE_DOUBLE;
-	slabs->frees[bsa_slab_class(slab)]++;
+	slabs->frees[slab->class]++;
 	if (!--slab->ttl)
 		*release = bsa_slabs_place_freed(slabs, slab);
 	return BSA_FREE_OK;

@@ -467,9 +467,13 @@ global_allocated_bytes_not_zero_until_cached_empty_slab_released(struct kunit *t
 /* What an allocation of some bytes really takes. */
 static size_t real_size(size_t size)
 {
-	if (size <= BSA_MAX_OBJECT)
-		return max_t(size_t, 8, roundup_pow_of_two(size));
-	return max_t(size_t, PAGE_SIZE, roundup_pow_of_two(size));
+	size_t power = roundup_pow_of_two(size);
+
+	if (size > BSA_MAX_OBJECT)
+		return max(PAGE_SIZE, power);
+	if (power >= 512 && size <= power / 4 * 3)
+		return power / 4 * 3;
+	return max_t(size_t, 8, power);
 }
 
 static void heap_size_zero_gives_zero_size_ptr(struct kunit *test)

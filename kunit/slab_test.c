@@ -147,7 +147,7 @@ static void slab_all_size_classes(struct kunit *test)
 		size = bsa_class_size(class);
 		objs[class] = get(test, rig, size);
 		KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(objs[class], size));
-		KUNIT_EXPECT_EQ(test, bsa_slab_class(bsa_page_of(objs[class])),
+		KUNIT_EXPECT_EQ(test, bsa_page_of(objs[class])->class,
 				class);
 	}
 	KUNIT_EXPECT_EQ(test, class, 9);
@@ -189,21 +189,21 @@ static void slab_reuses_freed_objects_same_size_class(struct kunit *test)
 
 static void slab_class_is_the_smallest_that_holds_the_size(struct kunit *test)
 {
-	unsigned int class;
+	unsigned int class, other;
 	size_t size;
 
-	/* Each edge, one below and one above. */
-	KUNIT_EXPECT_EQ(test, bsa_size_class(1), 0);
-	for (class = 0; class < BSA_NR_CLASSES; class++) {
-		size = 8UL << class;
-		KUNIT_EXPECT_EQ(test, bsa_class_size(class), size);
-		KUNIT_EXPECT_EQ(test, bsa_size_class(size), class);
-		if (size > 8)
-			KUNIT_EXPECT_EQ(test, bsa_size_class(size - 1), class);
-		if (size < BSA_MAX_OBJECT)
-			KUNIT_EXPECT_EQ(test, bsa_size_class(size + 1),
-					class + 1);
+	for (size = 1; size <= BSA_MAX_OBJECT; size++) {
+		class = bsa_size_class(size);
+		KUNIT_ASSERT_LT(test, class, BSA_ALL_CLASSES);
+		KUNIT_ASSERT_GE(test, bsa_class_size(class), size);
+		for (other = 0; other < BSA_ALL_CLASSES; other++)
+			if (bsa_class_size(other) >= size)
+				KUNIT_ASSERT_LE(test, bsa_class_size(class),
+						bsa_class_size(other));
 	}
+	/* The nine powers of two come first. */
+	for (class = 0; class < BSA_NR_CLASSES; class++)
+		KUNIT_EXPECT_EQ(test, bsa_class_size(class), 8UL << class);
 }
 
 static void slab_need_tells_class_and_pages(struct kunit *test)
@@ -253,6 +253,46 @@ static void slab_objects_fill_their_pages(struct kunit *test)
 		}
 		KUNIT_EXPECT_EQ(test, bitmap_weight(seen, BSA_MAX_OBJECTS), nr);
 		KUNIT_EXPECT_EQ(test, bitmap_weight(seen, nr), nr);
+	}
+}
+
+static void slab_objects_of_three_units_lie_side_by_side(struct kunit *test)
+{
+	struct rig *rig = new_rig(test, 64);
+	struct bsa_page *slab, *release;
+	unsigned int class, i, nr;
+	size_t size, offset;
+	void *objs[21];
+
+	for (class = BSA_NR_CLASSES; class < BSA_ALL_CLASSES; class++) {
+		size = bsa_class_size(class);
+		KUNIT_ASSERT_EQ(test, size, 384UL << (class - BSA_NR_CLASSES));
+		nr = fill_slab(test, rig, size, objs);
+		KUNIT_ASSERT_EQ(test, nr, 21);
+		KUNIT_EXPECT_NULL(test, try_alloc(rig, size));
+		slab = bsa_page_of(objs[0]);
+		for (i = 0; i < nr; i++)
+			KUNIT_EXPECT_PTR_EQ(test, objs[i],
+					    bsa_page_address(rig->buddy, slab) +
+					    i * size);
+
+		/* Of every other address of the slab the free is refused. */
+		for (offset = 0; offset <= slab->mask; offset++) {
+			if (offset % size == 0 && offset / size < nr)
+				continue;
+			KUNIT_ASSERT_EQ(test, bsa_slabs_free(&rig->slabs,
+							     objs[0] + offset,
+							     &release),
+					BSA_FREE_INTERIOR);
+		}
+		for (i = 0; i < nr; i++)
+			put(test, rig, objs[i]);
+		for (i = 0; i < nr; i++)
+			KUNIT_EXPECT_EQ(test, bsa_slabs_free(&rig->slabs,
+							     objs[i],
+							     &release),
+					BSA_FREE_DOUBLE);
+		KUNIT_EXPECT_EQ(test, slab->free0, BSA_FIRST_UNITS);
 	}
 }
 
@@ -612,7 +652,7 @@ static void slab_keeps_contents_in_random_use(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&run->rig->slabs.class[i]),
 				run->rig->slabs.frees[i]);
 	/* Kept at most: an active and an empty slab of each class. */
-	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 34 - 3);
+	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 48 - 3);
 }
 
 static struct kunit_case bsa_slab_cases[] = {
@@ -624,6 +664,7 @@ static struct kunit_case bsa_slab_cases[] = {
 	KUNIT_CASE(slab_class_is_the_smallest_that_holds_the_size),
 	KUNIT_CASE(slab_need_tells_class_and_pages),
 	KUNIT_CASE(slab_objects_fill_their_pages),
+	KUNIT_CASE(slab_objects_of_three_units_lie_side_by_side),
 
 	KUNIT_CASE(slab_that_was_full_serves_again_after_a_free),
 	KUNIT_CASE(slab_states_follow_the_objects),

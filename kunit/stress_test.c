@@ -419,11 +419,17 @@ static void refill(struct player *p, struct slot *slot, void *ptr, size_t size)
 /* What bsa_heap_size() has to say of a new object. */
 static size_t expected_size(size_t size, size_t align)
 {
+	size_t power;
+
 	if (!size)
 		return 0;
 	if (max(size, align) > BSA_MAX_OBJECT)
 		return PAGE_SIZE << get_order(size);
-	return roundup_pow_of_two(max3(size, align, (size_t)8));
+	power = roundup_pow_of_two(max3(size, align, (size_t)8));
+	if (align <= 8 && power >= 512 && power <= 2048 &&
+	    size <= power / 4 * 3)
+		return power / 4 * 3;
+	return power;
 }
 
 /* Put a new object into an empty slot. */

@@ -53,8 +53,8 @@ enum bsa_page_state {
  *	node.next is %BSA_NOT_QUEUED while the slab is on no such list
  * @section: index of the section in its buddy
  * @capacity: slab: its objects
- * @words: slab: words of each of its bitmaps
- * @shift: slab: log2 of the object size
+ * @class: slab: index of its size class
+ * @shift: slab: log2 of the object size, or of a third of it
  * @order: first page of a block: log2 of the block's pages
  * @state: an &enum bsa_page_state
  * @remote0: slab: its bitmap of remotely freed objects, if @free0 is the other
@@ -77,7 +77,7 @@ struct bsa_page {
 	struct llist_node node;
 	u16 section;
 	u16 capacity;
-	u8 words;
+	u8 class;
 	u8 shift;
 	u8 order;
 	u8 state;

@@ -5,24 +5,20 @@
 #include <bsa/buddy.h>
 #include <linux/bitops.h>
 
-/* Objects of class k have 8 << k bytes. */
-#define BSA_MIN_SHIFT		3UL
-
 /* No slab has more objects than fit between the words of its two bitmaps. */
 #define BSA_MAX_OBJECTS		(BSA_REMOTE * BITS_PER_LONG)
 
-/**
- * bsa_size_class - the smallest size class that holds a request
- * @size: bytes, 1 to BSA_MAX_OBJECT
- */
-static __always_inline unsigned int bsa_size_class(size_t size)
-{
-	return fls((unsigned int)(size - 1) >> BSA_MIN_SHIFT);
-}
-
 static inline size_t bsa_class_size(unsigned int class)
 {
-	return (size_t)1 << (class + BSA_MIN_SHIFT);
+	return class < BSA_NR_CLASSES ? 8UL << class :
+					384UL << (class - BSA_NR_CLASSES);
+}
+
+/* Bytes that a bit of a slab's bitmaps stands for. */
+static inline size_t bsa_class_unit(unsigned int class)
+{
+	return class < BSA_NR_CLASSES ? bsa_class_size(class) :
+					bsa_class_size(class) / 3;
 }
 
 /**
@@ -31,7 +27,9 @@ static inline size_t bsa_class_size(unsigned int class)
  */
 static inline unsigned int bsa_slab_order(unsigned int class)
 {
-	static const u8 order[BSA_NR_CLASSES] = { 0, 0, 0, 0, 1, 2, 3, 3, 3 };
+	static const u8 order[BSA_ALL_CLASSES] = {
+		0, 0, 0, 0, 1, 2, 3, 3, 3, 1, 2, 3
+	};
 
 	return order[class];
 }
@@ -57,7 +55,7 @@ struct bsa_bitmap_pool {
  * @free: the word of the active slab's bitmap that is used next; one without a
  *	free object if there is no active slab
  * @base: address of the object of that word's bit 0
- * @size: object size in bytes
+ * @unit: bytes from one bit's address to the next: the object size, or a third
  * @active: the slab that is being allocated from, or NULL
  * @partial: slabs with live and with free objects
  * @full: slabs without a free object that the owner knows of
@@ -65,8 +63,8 @@ struct bsa_bitmap_pool {
  * @nr_partial: length of @partial
  * @nr_full: length of @full
  * @nr_empty: length of @empty
- * @given: objects handed out, as if the free ones of @active had been, and as
- *	if none had been freed into it: see bsa_slabs_nr_allocs()
+ * @given: objects handed out, plus the free ones and the @ttl of @active: what
+ *	the fast path changes cancels out, see bsa_class_nr_allocs()
  * @drains: times that remote frees were taken over
  * @drained: objects that were taken over
  * @refills: slabs that became active
@@ -76,7 +74,7 @@ struct bsa_bitmap_pool {
 struct bsa_class {
 	unsigned long *free;
 	unsigned long base;
-	unsigned long size;
+	unsigned long unit;
 	struct bsa_page *active;
 	struct list_head partial;
 	struct list_head full;
@@ -103,8 +101,8 @@ struct bsa_class {
  * that; so must whoever uses a set of slabs alone.
  */
 struct bsa_slabs {
-	struct bsa_class class[BSA_NR_CLASSES];
-	unsigned long frees[BSA_NR_CLASSES];
+	struct bsa_class class[BSA_ALL_CLASSES];
+	unsigned long frees[BSA_ALL_CLASSES];
 	u32 owner;
 	unsigned long conflicts;
 	struct bsa_bitmap_pool *pool;
@@ -151,9 +149,24 @@ void bsa_slab_release(struct bsa_bitmap_pool *pool, struct bsa_page *slab);
 bool bsa_slab_is_unused(const struct bsa_page *slab);
 unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
 
-static inline unsigned long bsa_slab_class(const struct bsa_page *slab)
+/*
+ * A slab whose objects take three units each has only those in one word, where
+ * every third bit stands for an object.
+ */
+#define BSA_FIRST_UNITS		0x1249249249249249UL
+
+/**
+ * bsa_slab_holes - bits that stand for no object, though they are in between
+ * @slab: any slab
+ *
+ * They are always set in the bitmap of remotely freed objects, and never in the
+ * other: so they are not handed out, and a free is refused.
+ */
+static inline unsigned long bsa_slab_holes(const struct bsa_page *slab)
 {
-	return slab->shift - BSA_MIN_SHIFT;
+	if (likely(slab->class < BSA_NR_CLASSES))
+		return 0;
+	return ~(BSA_FIRST_UNITS & (BIT(slab->capacity * 3) - 1));
 }
 
 /**
@@ -177,7 +190,7 @@ static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 		return false;
 	bit = __ffs(ready);
 	WRITE_ONCE(*word, free & ~BIT(bit));
-	*obj = (void *)(class->base + bit * class->size);
+	*obj = (void *)(class->base + bit * class->unit);
 	return true;
 }
 
@@ -199,7 +212,7 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 	size_t i;
 
 	for (i = 0; i < nr && rest; i++) {
-		objs[i] = (void *)(class->base + __ffs(rest) * class->size);
+		objs[i] = (void *)(class->base + __ffs(rest) * class->unit);
 		rest &= rest - 1;
 	}
 	WRITE_ONCE(*word, free & ~(ready ^ rest));
@@ -214,12 +227,25 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
  * The bits of @ptr below the object size end up at the top of the result, so
  * one comparison finds every address that is not the start of an object.
  *
- * Return: the index; at least BSA_MAX_OBJECTS if @ptr is inside an object.
+ * Return: the index of its bit; at least BSA_MAX_OBJECTS if @ptr is inside an
+ * object, unless it is where the second or third unit of one begins.
  */
 static __always_inline unsigned long bsa_slab_index(const struct bsa_page *slab,
 						    const void *ptr)
 {
 	return ror64((unsigned long)ptr & slab->mask, slab->shift);
+}
+
+/**
+ * bsa_slab_is_interior - does an index not stand for an object?
+ * @slab: the slab
+ * @index: from bsa_slab_index()
+ */
+static inline bool bsa_slab_is_interior(const struct bsa_page *slab,
+					unsigned long index)
+{
+	return index >= BSA_MAX_OBJECTS ||
+	       (index < BITS_PER_LONG && bsa_slab_holes(slab) & BIT(index));
 }
 
 /**

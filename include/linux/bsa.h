@@ -46,10 +46,25 @@
 /* Size classes: 8, 16, 32, 64, 128, 256, 512, 1024 and 2048 bytes. */
 #define BSA_NR_CLASSES		9
 
+/* Three more follow: 384, 768 and 1536 bytes. */
+#define BSA_ALL_CLASSES		12
+
 /* Room for a heap's name, with the terminating zero. */
 #define BSA_NAME_LEN		32
 
 struct bsa_heap;
+
+/**
+ * bsa_size_class - index of the smallest size class that holds a request
+ * @size: bytes, 1 to BSA_MAX_OBJECT
+ */
+static __always_inline unsigned long bsa_size_class(size_t size)
+{
+	unsigned long class = size > 8 ? ilog2(size - 1) - 2 : 0;
+
+	/* From 512 bytes on, there is one of three quarters of the size. */
+	return class >= 6 && size <= 6UL << class ? class + 3 : class;
+}
 
 /**
  * struct bsa_section_info - what one section of a heap looks like
@@ -138,8 +153,7 @@ static __always_inline __alloc_size(1) __must_check
 void *bsa_alloc_inline(size_t size, gfp_t gfp)
 {
 	if (__builtin_constant_p(size) && size && size <= BSA_MAX_OBJECT)
-		return __bsa_alloc_class(size, gfp,
-					 size > 8 ? ilog2(size - 1) - 2 : 0);
+		return __bsa_alloc_class(size, gfp, bsa_size_class(size));
 	return bsa_alloc(size, gfp);
 }
 

@@ -203,7 +203,7 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 }
 
 static void free_last(struct bsa_cpu *c, struct bsa_page *slab,
-		      const void *ptr);
+		      const void *ptr, unsigned int freed);
 
 /*
  * Free an object of this CPU's own; false if it is not, or something is odd.
@@ -233,7 +233,7 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 		goto odd;
 	__this_cpu_inc(cpu->slabs.frees[class]);
 	if (unlikely(!--slab->ttl)) {
-		free_last(this_cpu_ptr(cpu), slab, ptr);
+		free_last(this_cpu_ptr(cpu), slab, ptr, 1);
 		return true;
 	}
 	barrier();
@@ -262,16 +262,16 @@ static struct bsa_page *alloc_kept(struct bsa_heap *heap, unsigned int order,
 	return page;
 }
 
-/* Take a block for the allocator's own use. */
-static struct bsa_page *alloc_block(struct bsa_heap *heap, unsigned int order)
+/* Take a block for slabs of @c. */
+static struct bsa_page *alloc_block(struct bsa_cpu *c, unsigned int order)
 {
 	struct bsa_page_request req = { .order = order, .internal = true };
 	struct bsa_page *page;
 
-	page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp, order, false);
+	page = bsa_pcp_alloc(&c->pcp, order, false);
 	if (!page)
-		page = bsa_buddy_alloc(&heap->buddy, &req);
-	return page ?: alloc_kept(heap, order, false);
+		page = bsa_buddy_alloc(&c->heap->buddy, &req);
+	return page ?: alloc_kept(c->heap, order, false);
 }
 
 /* Free a block that the allocator holds. */
@@ -309,7 +309,7 @@ static struct bsa_page *next_queued(struct bsa_cpu *c)
 {
 	struct llist_node *node;
 
-	if (!c->pending)
+	if (!c->pending && !llist_empty(&c->remote))
 		c->pending = llist_del_all(&c->remote);
 	node = c->pending;
 	if (!node)
@@ -333,7 +333,7 @@ static void pass_on(struct bsa_page *slab)
  * Take over what others have freed in up to @max queued slabs. The caller holds
  * the lock and is the owner. Return true if any was queued.
  */
-static bool drain_queued(struct bsa_cpu *c, unsigned int max)
+static __always_inline bool drain_queued(struct bsa_cpu *c, unsigned int max)
 {
 	struct bsa_page *slab;
 	bool any = false;
@@ -368,21 +368,24 @@ static noinline void free_last_in_nmi(struct bsa_cpu *c, struct bsa_page *slab,
 	}
 }
 
-/* A free has changed which list its slab belongs on. Ends the free. */
+/*
+ * A free has changed which list its slab belongs on. Ends the free. In NMI it was
+ * of one object, @ptr.
+ */
 static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab,
-			       const void *ptr)
+			       const void *ptr, unsigned int freed)
 {
 	struct bsa_page *release = NULL;
 	unsigned long flags;
 
 	if (slab->state == BSA_PAGE_SLAB_ACTIVE) {
 		/* It is on no list. */
-		bsa_slabs_place_freed(&c->slabs, slab);
+		bsa_slabs_place_freed(&c->slabs, slab, freed);
 	} else if (unlikely(in_nmi())) {
 		free_last_in_nmi(c, slab, ptr);
 	} else {
 		raw_spin_lock_irqsave(&c->lock, flags);
-		release = bsa_slabs_place_freed(&c->slabs, slab);
+		release = bsa_slabs_place_freed(&c->slabs, slab, freed);
 		raw_spin_unlock_irqrestore(&c->lock, flags);
 	}
 	if (release)
@@ -393,27 +396,26 @@ static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 /* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
 static bool new_slab(struct bsa_cpu *c, struct bsa_class *class)
 {
-	unsigned int index = class - c->slabs.class;
-	unsigned int order = bsa_slab_order(index);
-	struct bsa_page *page = alloc_block(c->heap, order);
+	unsigned int order = bsa_slab_order(class - c->slabs.class);
+	struct bsa_page *page = alloc_block(c, order);
 
 	/* Rather a small slab than none. */
-	if (!page && order)
-		page = alloc_block(c->heap, 0);
-	if (!page)
+	if (unlikely(!page) && order)
+		page = alloc_block(c, 0);
+	if (unlikely(!page))
 		return false;
-	if (bsa_slabs_add(&c->slabs, index, page)) {
-		free_block(c->heap, page);
-		return false;
-	}
-	return true;
+	if (likely(bsa_slabs_start(&c->slabs, class, page)))
+		return true;
+	free_block(c->heap, page);
+	return false;
 }
 
 /*
- * Make a partial slab of the shared set @c's own. The caller holds the lock of
- * @c, which is dropped in between, owns it, and has interrupts off.
+ * Make a partial slab of the shared set @c's own, if there is one. The caller
+ * holds the lock of @c, which is dropped in between, owns it, and has interrupts
+ * off.
  */
-static void adopt_shared(struct bsa_cpu *c, struct bsa_class *class)
+static bool adopt_shared(struct bsa_cpu *c, struct bsa_class *class)
 {
 	struct bsa_cpu *shared = &c->heap->shared;
 	struct bsa_class *from = shared->slabs.class + (class - c->slabs.class);
@@ -422,7 +424,7 @@ static void adopt_shared(struct bsa_cpu *c, struct bsa_class *class)
 	if (c == shared || (!READ_ONCE(from->nr_partial) &&
 			    !READ_ONCE(shared->pending) &&
 			    llist_empty(&shared->remote)))
-		return;
+		return false;
 
 	raw_spin_unlock(&c->lock);
 	raw_spin_lock(&shared->lock);
@@ -435,6 +437,7 @@ static void adopt_shared(struct bsa_cpu *c, struct bsa_class *class)
 	raw_spin_lock(&c->lock);
 	if (slab)
 		release_slab(c->heap, bsa_slabs_attach(&c->slabs, slab));
+	return slab;
 }
 
 /*
@@ -445,9 +448,9 @@ static noinline bool refill_more(struct bsa_cpu *c, struct bsa_class *class)
 {
 	if (drain_queued(c, DRAIN_BATCH) && bsa_slabs_refill(&c->slabs, class))
 		return true;
-	adopt_shared(c, class);
-	return bsa_slabs_refill(&c->slabs, class) ||
-	       (new_slab(c, class) && bsa_slabs_refill(&c->slabs, class));
+	if (adopt_shared(c, class) && bsa_slabs_refill(&c->slabs, class))
+		return true;
+	return new_slab(c, class);
 }
 
 /* Allocate as the owner of @c: busy or, for the shared set, whoever it is. */
@@ -1301,17 +1304,25 @@ EXPORT_SYMBOL_GPL(bsa_heap_free);
 /* What one section without preemption takes or frees at most. */
 #define BULK_BATCH	64
 
-/* Take up to @nr objects that this CPU has at hand. */
+/* Take up to @nr objects that this CPU has at hand, or at least one. */
 static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int index,
 			      size_t nr, void **ptrs)
 {
+	struct bsa_class *class;
 	struct bsa_cpu *c;
 	size_t taken = 0;
+	void *obj;
 
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
 	if (enter(c)) {
-		taken = bsa_class_take_many(&c->slabs.class[index], nr, ptrs);
+		class = &c->slabs.class[index];
+		taken = bsa_class_take_many(class, nr, ptrs);
+		if (!taken && !in_nmi()) {
+			obj = alloc_owner(c, class);
+			if (likely(obj))
+				ptrs[taken++] = obj;
+		}
 		leave(c);
 	}
 	preempt_enable();
@@ -1329,6 +1340,8 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 	unsigned long idle;
 	size_t freed = 0;
 
+	if (in_nmi())
+		return 0;
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
 	slab = bsa_page_of(ptrs[0]);
@@ -1342,7 +1355,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 					  ptrs);
 		c->slabs.frees[slab->class] += freed;
 		if (unlikely(!slab->ttl)) {
-			free_last(c, slab, ptrs[freed - 1]);
+			free_last(c, slab, NULL, freed);
 			goto out;
 		}
 	}

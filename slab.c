@@ -176,23 +176,24 @@ bool bsa_slab_is_unused(const struct bsa_page *slab)
 	return ttl && ttl + nr_free == slab->capacity;
 }
 
-static int init_slab(struct bsa_slabs *slabs, unsigned int class,
-		     struct bsa_page *slab)
+/* Make a slab of a block of pages; return false if there is no bitmap for it. */
+static __always_inline bool init_slab(struct bsa_slabs *slabs,
+				      struct bsa_class *class,
+				      struct bsa_page *slab)
 {
-	unsigned int units, span = class < BSA_NR_CLASSES ? 1 : 3;
 	unsigned long *bitmap = &slab->free0;
-	unsigned int i;
+	unsigned int i, units;
 
-	slab->class = class;
-	slab->shift = ilog2(bsa_class_unit(class));
+	slab->class = class - slabs->class;
+	slab->shift = __ffs(class->unit);
 	slab->mask = (PAGE_SIZE << slab->order) - 1;
 	units = min((slab->mask + 1U) >> slab->shift, BSA_MAX_OBJECTS);
-	slab->capacity = units / span;
+	slab->capacity = slab->class < BSA_NR_CLASSES ? units : units / 3;
 
 	if (units > BITS_PER_LONG) {
 		bitmap = alloc_bitmap(slabs->pool);
 		if (!bitmap)
-			return -ENOMEM;
+			return false;
 		for (i = 0; i < BSA_REMOTE; i++) {
 			bitmap[i] = i < units / BITS_PER_LONG ? ~0UL : 0;
 			bitmap[BSA_REMOTE + i] = 0;
@@ -206,7 +207,7 @@ static int init_slab(struct bsa_slabs *slabs, unsigned int class,
 	if (slab->order)
 		bsa_pagemap_set((unsigned long)bsa_page_address(slabs->pool->buddy, slab),
 				1UL << slab->order, slab, true);
-	return 0;
+	return true;
 }
 
 /**
@@ -322,25 +323,27 @@ static struct bsa_page *insert_slab(struct bsa_class *class,
  * bsa_slabs_place_freed - put a slab on another list after a free
  * @slabs: the owner's set
  * @slab: its @ttl has got to 0
+ * @freed: how many objects were freed at once
  *
  * Return: the slab, if it is empty and another empty one is kept already: it
  * is on no list any more and belongs to nobody; the caller gives it back with
  * bsa_slab_release() and bsa_buddy_free(). Else NULL.
  */
 struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
-				       struct bsa_page *slab)
+				       struct bsa_page *slab,
+				       unsigned int freed)
 {
 	struct bsa_class *class = class_of(slabs, slab);
-	unsigned int free;
 
 	if (slab->state == BSA_PAGE_SLAB_ACTIVE) {
 		class->given += U16_MAX;
 		slab->ttl = U16_MAX;
 		return NULL;
 	}
-	free = slab->state == BSA_PAGE_SLAB_FULL ? 1 : slab->capacity;
+	if (slab->state != BSA_PAGE_SLAB_FULL)
+		freed = slab->capacity;
 	unlist_slab(class, slab);
-	return insert_slab(class, slab, free);
+	return insert_slab(class, slab, freed);
 }
 
 /* Take over what others have freed in one word; return how much it was. */
@@ -457,8 +460,9 @@ struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
 }
 
 /* Allocate from a slab that is on no list and has a free object. */
-static void activate(struct bsa_slabs *slabs, struct bsa_class *class,
-		     struct bsa_page *slab)
+static __always_inline void activate(struct bsa_slabs *slabs,
+				     struct bsa_class *class,
+				     struct bsa_page *slab)
 {
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
 	slab->ttl = U16_MAX;
@@ -562,16 +566,35 @@ struct bsa_page *bsa_slabs_attach(struct bsa_slabs *slabs,
 int bsa_slabs_add(struct bsa_slabs *slabs, unsigned int class,
 		  struct bsa_page *page)
 {
-	int err = init_slab(slabs, class, page);
-
-	if (err)
-		return err;
+	if (!init_slab(slabs, &slabs->class[class], page))
+		return -ENOMEM;
 	list_slab(&slabs->class[class], page, BSA_PAGE_SLAB_EMPTY);
 	/* From here on a free may find it. */
 	smp_store_release(&page->owner, slabs->owner);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_add);
+
+/**
+ * bsa_slabs_start - make a slab of a block of pages, and allocate from it
+ * @slabs: the owner's set
+ * @class: size class, without an active slab
+ * @page: as for bsa_slabs_add()
+ *
+ * Return: false if there is no memory for its bitmap; then the pages are the
+ * caller's still.
+ */
+bool bsa_slabs_start(struct bsa_slabs *slabs, struct bsa_class *class,
+		     struct bsa_page *page)
+{
+	if (!init_slab(slabs, class, page))
+		return false;
+	class->given += page->capacity + U16_MAX;
+	activate(slabs, class, page);
+	/* From here on a free may find it. */
+	smp_store_release(&page->owner, slabs->owner);
+	return true;
+}
 
 /**
  * bsa_slabs_alloc - allocate an object
@@ -644,7 +667,7 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 		return BSA_FREE_DOUBLE;
 	slabs->frees[slab->class]++;
 	if (!--slab->ttl)
-		*release = bsa_slabs_place_freed(slabs, slab);
+		*release = bsa_slabs_place_freed(slabs, slab, 1);
 	return BSA_FREE_OK;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_free);

@@ -946,6 +946,38 @@ static void heap_bulk_succeeds_in_part(struct kunit *test)
 	}
 }
 
+static void heap_bulk_free_takes_part_of_a_full_slab(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *ptrs[65], *twice[3];
+	struct bsa_page *slab;
+
+	/* A full slab, and the first object of the next one. */
+	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, 64, BSA_TEST_GFP, 65,
+						  ptrs), 65);
+	slab = bsa_page_of(ptrs[0]);
+	KUNIT_ASSERT_EQ(test, slab->state, BSA_PAGE_SLAB_FULL);
+
+	/* One of them twice: the others are freed all the same. */
+	twice[0] = ptrs[7];
+	twice[1] = ptrs[7];
+	twice[2] = ptrs[8];
+	bsa_heap_free_bulk(heap, 3, twice);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refused_frees, 1);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 63);
+	KUNIT_EXPECT_EQ(test, slab->state, BSA_PAGE_SLAB_PARTIAL);
+	KUNIT_EXPECT_EQ(test, slab->ttl, 62);
+
+	bsa_heap_free_bulk(heap, 7, ptrs);
+	KUNIT_EXPECT_EQ(test, slab->ttl, 55);
+	bsa_heap_free_bulk(heap, 56, ptrs + 9);
+	KUNIT_EXPECT_EQ(test, slab->state, BSA_PAGE_SLAB_EMPTY);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 65);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 65);
+	bsa_heap_free_pages(heap, get_pages(test, heap, 64), 64);
+}
+
 static void heap_bulk_free_takes_objects_of_all_kinds(struct kunit *test)
 {
 	struct bsa_section_info section;
@@ -1888,6 +1920,7 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_bulk_gives_as_many_as_asked_for),
 	KUNIT_CASE(heap_bulk_of_none_does_nothing),
 	KUNIT_CASE(heap_bulk_succeeds_in_part),
+	KUNIT_CASE(heap_bulk_free_takes_part_of_a_full_slab),
 	KUNIT_CASE(heap_bulk_free_takes_objects_of_all_kinds),
 
 	KUNIT_CASE(heap_exhausted_by_objects_recovers_every_page),

@@ -133,9 +133,12 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 
 /* Its steps, for percpu.c. */
 void bsa_slabs_drain_word(struct bsa_slabs *slabs, struct bsa_class *class);
+bool bsa_slabs_start(struct bsa_slabs *slabs, struct bsa_class *class,
+		     struct bsa_page *page);
 bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class);
 struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
-				       struct bsa_page *slab);
+				       struct bsa_page *slab,
+				       unsigned int freed);
 struct bsa_page *bsa_slabs_drain(struct bsa_slabs *slabs,
 				 struct bsa_page *slab);
 struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
@@ -293,7 +296,8 @@ static __always_inline bool bsa_slab_put(struct bsa_page *slab,
  * @objs: any addresses, the first in @slab; later ones count for as long as
  *	they are, too, and are live objects
  *
- * Return: how many were freed; they are already counted down in slab->ttl.
+ * Return: how many were freed. They are counted down in slab->ttl; if that is 0
+ * bsa_slabs_place_freed() is to follow.
  */
 static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 						size_t nr, void **objs)
@@ -302,7 +306,8 @@ static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 	unsigned long base = (unsigned long)objs[0] & ~mask;
 	unsigned long *free = slab->free;
 	unsigned int shift = slab->shift;
-	size_t i, max = min_t(size_t, nr, slab->ttl);
+	bool full = slab->state == BSA_PAGE_SLAB_FULL;
+	size_t i, max = min_t(size_t, nr, full ? slab->capacity : slab->ttl);
 
 	for (i = 0; i < max; i++) {
 		index = (unsigned long)objs[i] - base;
@@ -313,7 +318,8 @@ static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 			     !bsa_set_free(free, index)))
 			break;
 	}
-	slab->ttl -= i;
+	if (i)
+		slab->ttl = full ? 0 : slab->ttl - i;
 	return i;
 }
 

@@ -480,13 +480,16 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 /* Allocate on this CPU, as its owner or, if that was interrupted, shared. */
 static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 {
+	struct bsa_class *class;
 	struct bsa_cpu *c;
 	void *obj;
 
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
+	class = &c->slabs.class[index];
 	if (enter(c)) {
-		obj = alloc_owner(c, &c->slabs.class[index]);
+		if (!bsa_class_take(class, &obj))
+			obj = alloc_owner(c, class);
 		leave(c);
 	} else {
 		c = &heap->shared;

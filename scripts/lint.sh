@@ -37,9 +37,18 @@ sparse() {
 	grep -vE 'modpost: (".*/bsa_kunit.ko\] undefined!|suppressed )' <<<"$output" || true
 }
 
+# shellcheck disable=SC2317
+# The machine code of the hot calls, from what sparse has built.
+fast_path() {
+	"$SCRIPTS/fast-path.py" \
+		"$("$SCRIPTS/modules.sh" lint "/lib/modules/$release/build" \
+			CONFIG_KUNIT=m KBUILD_MODPOST_WARN=1 2>/dev/null | grep '/bsa\.ko$')"
+}
+
 check "$src/scripts/checkpatch.pl" --no-tree --strict --quiet --file "${sources[@]}"
 check "$src/scripts/kernel-doc" -none "${sources[@]}"
 check sparse
+check fast_path
 check shellcheck -x "${shell[@]}"
 
 exit "$status"

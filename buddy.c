@@ -359,11 +359,12 @@ static void init_pages(struct bsa_section *section)
 {
 	struct bsa_page *page = section->range.pages;
 	struct bsa_page *end = page + section->range.nr_pages;
+	u16 id = section->id;
 
 	for (; page < end; page++) {
 		page->owner = 0;
 		page->state = BSA_PAGE_TAIL;
-		page->section = section->id;
+		page->section = id;
 		page->node.next = BSA_NOT_QUEUED;
 	}
 }

@@ -156,10 +156,12 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 
 	/* Pairs with add_section(). */
 	nr = smp_load_acquire(&buddy->nr_sections);
-	if (page->state == BSA_PAGE_NONE || page->section >= nr)
+	if (page->section >= nr)
 		return false;
+	/* A page of another heap, or of none, is not among its descriptors. */
 	range = &buddy->section[page->section]->range;
-	return page >= range->pages && page < range->pages + range->nr_pages;
+	return (unsigned long)page - (unsigned long)range->pages <
+	       range->nr_pages * sizeof(*page);
 }
 
 /**

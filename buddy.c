@@ -289,15 +289,17 @@ enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
 {
 	struct bsa_page *page;
 	unsigned long flags;
+	bool claimed;
 
 	raw_spin_lock_irqsave(&buddy->lock, flags);
-	page = bsa_buddy_claim(buddy, addr);
-	if (page) {
+	page = bsa_page_of(addr);
+	claimed = bsa_buddy_claim(buddy, page, addr);
+	if (claimed) {
 		buddy->frees++;
 		free_block(buddy->section[page->section], page);
 	}
 	raw_spin_unlock_irqrestore(&buddy->lock, flags);
-	return page ? BSA_FREE_OK : bsa_buddy_refusal(buddy, addr);
+	return claimed ? BSA_FREE_OK : bsa_buddy_refusal(buddy, addr);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free_pages);
 

@@ -51,13 +51,20 @@ static struct bsa_page *find_buddy(const struct bsa_section *section,
 	return &section->range.pages[index];
 }
 
-static void add_free(struct bsa_section *section, struct bsa_page *page,
-		     unsigned int order)
+/* The caller sees to section->orders. */
+static void link_free(struct bsa_section *section, struct bsa_page *page,
+		      unsigned int order)
 {
 	page->order = order;
 	WRITE_ONCE(page->state, BSA_PAGE_FREE);
 	list_add(&page->list, &section->free[order]);
 	section->nr_free[order]++;
+}
+
+static void add_free(struct bsa_section *section, struct bsa_page *page,
+		     unsigned int order)
+{
+	link_free(section, page, order);
 	section->orders |= 1UL << order;
 }
 
@@ -139,9 +146,11 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 	order = __ffs(orders & (~0UL << need));
 	page = list_first_entry(&section->free[order], struct bsa_page, list);
 	del_free(section, page);
+	/* Each order from the one wanted up to that of the block gets a half. */
+	section->orders |= (1UL << order) - (1UL << req->order);
 	while (order > req->order) {
 		order--;
-		add_free(section, page + (1UL << order), order);
+		link_free(section, page + (1UL << order), order);
 	}
 	update_fits(section, orders);
 

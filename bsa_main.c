@@ -410,8 +410,8 @@ EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
  */
 void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 {
+	unsigned int i, order;
 	struct bsa_cpu *c;
-	unsigned int i;
 
 	heap = heap_or_default(heap);
 	memset(stats, 0, sizeof(*stats));
@@ -433,10 +433,15 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 			stats->drains += READ_ONCE(class->drains);
 			stats->refills += READ_ONCE(class->refills);
 		}
-		stats->allocs += READ_ONCE(c->page_allocs);
-		stats->live_pages += READ_ONCE(c->live_pages);
-		stats->frees += READ_ONCE(c->page_frees) +
-				READ_ONCE(c->remote_frees) -
+		for (order = 0; order < BSA_NR_ORDERS; order++) {
+			unsigned long allocs = READ_ONCE(c->pcp[order].allocs);
+			unsigned long frees = READ_ONCE(c->pcp[order].frees);
+
+			stats->allocs += allocs;
+			stats->frees += frees;
+			stats->live_pages += (allocs - frees) << order;
+		}
+		stats->frees += READ_ONCE(c->remote_frees) -
 				READ_ONCE(c->slabs.conflicts);
 		stats->remote_frees += READ_ONCE(c->remote_frees);
 		stats->failures += READ_ONCE(c->failures);
@@ -615,102 +620,6 @@ size_t bsa_size(const void *ptr)
 	return bsa_percpu_size(&bsa_default_heap, ptr);
 }
 EXPORT_SYMBOL_GPL(bsa_size);
-
-/**
- * bsa_heap_alloc_pages - allocate contiguous pages from a heap
- * @heap: the heap; NULL is the default heap
- * @nr: number of pages; rounded up to a power of two
- * @align: alignment in bytes, physical and virtual; a power of two
- * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
- *
- * Context: any. From NMI it may fail although there is memory.
- * Return: the address, or NULL.
- */
-void *bsa_heap_alloc_pages(struct bsa_heap *heap, unsigned long nr,
-			   size_t align, gfp_t gfp)
-{
-	return bsa_percpu_alloc_pages(heap_or_default(heap), nr, align, false,
-				      gfp, _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages);
-
-/**
- * bsa_heap_alloc_pages_lowmem - allocate contiguous pages below 4 GiB physical
- * @heap: the heap; NULL is the default heap
- * @nr: number of pages; rounded up to a power of two
- * @align: alignment in bytes, physical and virtual; a power of two
- * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
- *
- * Context: any. From NMI it may fail although there is memory.
- * Return: the address, or NULL.
- */
-void *bsa_heap_alloc_pages_lowmem(struct bsa_heap *heap, unsigned long nr,
-				  size_t align, gfp_t gfp)
-{
-	return bsa_percpu_alloc_pages(heap_or_default(heap), nr, align, true,
-				      gfp, _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages_lowmem);
-
-/**
- * bsa_heap_free_pages - free pages
- * @heap: the heap; NULL is the default heap
- * @addr: from bsa_heap_alloc_pages() or its kin; NULL is nothing
- * @nr: number of pages that were asked for; what was recorded then decides
- *
- * Context: any.
- */
-void bsa_heap_free_pages(struct bsa_heap *heap, const void *addr,
-			 unsigned long nr)
-{
-	bsa_percpu_free_pages(heap_or_default(heap), addr, _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(bsa_heap_free_pages);
-
-/**
- * bsa_alloc_pages - allocate contiguous pages
- * @nr: number of pages; rounded up to a power of two
- * @align: alignment in bytes, physical and virtual; a power of two
- * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
- *
- * Context: any. From NMI it may fail although there is memory.
- * Return: the address, or NULL.
- */
-void *bsa_alloc_pages(unsigned long nr, size_t align, gfp_t gfp)
-{
-	return bsa_percpu_alloc_pages(&bsa_default_heap, nr, align, false, gfp,
-				      _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(bsa_alloc_pages);
-
-/**
- * bsa_alloc_pages_lowmem - allocate contiguous pages below 4 GiB physical
- * @nr: number of pages; rounded up to a power of two
- * @align: alignment in bytes, physical and virtual; a power of two
- * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
- *
- * Context: any. From NMI it may fail although there is memory.
- * Return: the address, or NULL.
- */
-void *bsa_alloc_pages_lowmem(unsigned long nr, size_t align, gfp_t gfp)
-{
-	return bsa_percpu_alloc_pages(&bsa_default_heap, nr, align, true, gfp,
-				      _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(bsa_alloc_pages_lowmem);
-
-/**
- * bsa_free_pages - free pages of the default heap
- * @addr: from bsa_alloc_pages() or its kin; NULL is nothing
- * @nr: number of pages that were asked for; what was recorded then decides
- *
- * Context: any.
- */
-void bsa_free_pages(const void *addr, unsigned long nr)
-{
-	bsa_percpu_free_pages(&bsa_default_heap, addr, _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(bsa_free_pages);
 
 /*
  * Load and unload

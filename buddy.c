@@ -51,13 +51,20 @@ static struct bsa_page *find_buddy(const struct bsa_section *section,
 	return &section->range.pages[index];
 }
 
-static void add_free(struct bsa_section *section, struct bsa_page *page,
-		     unsigned int order)
+/* The caller sees to section->orders. */
+static void link_free(struct bsa_section *section, struct bsa_page *page,
+		      unsigned int order)
 {
 	page->order = order;
 	WRITE_ONCE(page->state, BSA_PAGE_FREE);
 	list_add(&page->list, &section->free[order]);
 	section->nr_free[order]++;
+}
+
+static void add_free(struct bsa_section *section, struct bsa_page *page,
+		     unsigned int order)
+{
+	link_free(section, page, order);
 	section->orders |= 1UL << order;
 }
 
@@ -139,9 +146,11 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 	order = __ffs(orders & (~0UL << need));
 	page = list_first_entry(&section->free[order], struct bsa_page, list);
 	del_free(section, page);
+	/* Each order from the one wanted up to that of the block gets a half. */
+	section->orders |= (1UL << order) - (1UL << req->order);
 	while (order > req->order) {
 		order--;
-		add_free(section, page + (1UL << order), order);
+		link_free(section, page + (1UL << order), order);
 	}
 	update_fits(section, orders);
 
@@ -289,15 +298,17 @@ enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
 {
 	struct bsa_page *page;
 	unsigned long flags;
+	bool claimed;
 
 	raw_spin_lock_irqsave(&buddy->lock, flags);
-	page = bsa_buddy_claim(buddy, addr);
-	if (page) {
+	page = bsa_page_of(addr);
+	claimed = bsa_buddy_claim(buddy, page, addr);
+	if (claimed) {
 		buddy->frees++;
 		free_block(buddy->section[page->section], page);
 	}
 	raw_spin_unlock_irqrestore(&buddy->lock, flags);
-	return page ? BSA_FREE_OK : bsa_buddy_refusal(buddy, addr);
+	return claimed ? BSA_FREE_OK : bsa_buddy_refusal(buddy, addr);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free_pages);
 
@@ -359,11 +370,12 @@ static void init_pages(struct bsa_section *section)
 {
 	struct bsa_page *page = section->range.pages;
 	struct bsa_page *end = page + section->range.nr_pages;
+	u16 id = section->id;
 
 	for (; page < end; page++) {
 		page->owner = BSA_NOBODY;
 		page->state = BSA_PAGE_TAIL;
-		page->section = section->id;
+		page->section = id;
 		page->node.next = BSA_NOT_QUEUED;
 	}
 }

@@ -87,6 +87,16 @@ static void clear_leaf(struct bsa_leaf *leaf)
 		leaf->page[i] = &bsa_no_page;
 }
 
+/* Each of @nr pages is responsible for itself; the first one is @page. */
+static void set_entries(struct bsa_page **entry, struct bsa_page *page,
+			unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		WRITE_ONCE(entry[i], page + i);
+}
+
 /**
  * bsa_pagemap_set - say which descriptor is responsible for some pages
  * @start: virtual address of the first page
@@ -160,23 +170,25 @@ int bsa_pagemap_check(unsigned long region, size_t size)
 void bsa_pagemap_add(struct bsa_range *range)
 {
 	struct bsa_page *page = range->pages;
-	struct bsa_page *end = page + range->nr_pages;
-	unsigned long granule, index;
+	unsigned long left = range->nr_pages;
+	unsigned long granule, index, nr;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	index = (range->start - PAGE_OFFSET) >> PAGE_SHIFT;
 	index %= BSA_LEAF_PAGES;
-	for (granule = first_granule(range); page < end; granule++) {
+	for (granule = first_granule(range); left; granule++) {
 		struct bsa_leaf *leaf = leaf_of(granule);
 
+		nr = min(left, BSA_LEAF_PAGES - index);
 		if (leaf == &bsa_no_leaf) {
 			leaf = own_leaf(range, granule);
 			/* A leaf in between is filled from end to end. */
-			if (index || end - page < BSA_LEAF_PAGES)
+			if (nr < BSA_LEAF_PAGES)
 				clear_leaf(leaf);
 		}
-		for (; index < BSA_LEAF_PAGES && page < end; index++)
-			WRITE_ONCE(leaf->page[index], page++);
+		set_entries(&leaf->page[index], page, nr);
+		page += nr;
+		left -= nr;
 		index = 0;
 		/* Pairs with the address dependency in bsa_page_of(). */
 		smp_store_release(&bsa_pagemap.leaf[granule],

@@ -4,7 +4,11 @@
  *
  * Splitting a large block and coalescing it again costs as many steps as there
  * are orders in between, under the lock of all CPUs. A block that is freed and
- * wanted again soon is spared that: it stays whole, in a slot of the CPU.
+ * wanted again soon is spared that: it stays whole, on a stack of the CPU.
+ *
+ * How many stay goes by what callers hold: coalescing is put off for no more
+ * blocks of an order than are in use (Lee and Barkley, "A watermark-based lazy
+ * buddy system for kernel memory allocation", 1989).
  *
  * Such a block is free: it counts as free, a second free of it is refused, and
  * when memory is short it goes back to its buddy, whichever CPU kept it.
@@ -14,7 +18,7 @@
 
 /**
  * bsa_pcp_flush - give all that is kept back
- * @pcp: whose
+ * @pcp: a CPU's, of each order
  * @buddy: where it came from
  *
  * Context: any but NMI, on any CPU.
@@ -25,28 +29,49 @@ void bsa_pcp_flush(struct bsa_pcp *pcp, struct bsa_buddy *buddy)
 	unsigned int order;
 
 	for (order = 0; order < BSA_PCP_ORDERS; order++)
-		while ((page = bsa_pcp_alloc(pcp, order, false)))
+		while (bsa_pcp_alloc(&pcp[order], false, &page))
 			bsa_buddy_free(buddy, page);
+}
+
+/* The blocks in a stack that belong to a section. */
+static unsigned long nr_of_section(unsigned long stack, int section)
+{
+	unsigned long left = bsa_pcp_nr(stack);
+	const struct bsa_page *page;
+	unsigned long nr = 0;
+
+	while (left--) {
+		page = bsa_page_of((void *)(stack & PAGE_MASK));
+		nr += page->section == section;
+		/*
+		 * Others may take blocks in the meantime, so this may be
+		 * anything. The map has a descriptor for that, too.
+		 */
+		stack = (unsigned long)data_race(page->list.next);
+	}
+	return nr;
 }
 
 /**
  * bsa_pcp_nr_pages - pages in blocks that are kept
- * @pcp: whose
+ * @pcp: a CPU's, of each order
  * @section: index of the section that they belong to; -1: any
+ *
+ * With a section, exact only while nobody allocates or frees.
  *
  * Context: any.
  */
 unsigned long bsa_pcp_nr_pages(const struct bsa_pcp *pcp, int section)
 {
-	const struct bsa_page *page;
-	unsigned long nr = 0;
-	unsigned int i, order;
+	unsigned long stack, nr = 0;
+	unsigned int order, side;
 
-	for (i = 0; i < 2 * BSA_PCP_ORDERS * BSA_PCP_SLOTS; i++) {
-		order = i / BSA_PCP_SLOTS % BSA_PCP_ORDERS;
-		page = READ_ONCE((&pcp->slot[0][0][0])[i]);
-		if (page && (section < 0 || page->section == section))
-			nr += 1UL << order;
+	for (order = 0; order < BSA_PCP_ORDERS; order++) {
+		for (side = 0; side < 2; side++) {
+			stack = READ_ONCE(pcp[order].stack[side]);
+			nr += (section < 0 ? bsa_pcp_nr(stack) :
+			       nr_of_section(stack, section)) << order;
+		}
 	}
 	return nr;
 }

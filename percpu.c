@@ -253,13 +253,13 @@ odd:
 static struct bsa_page *alloc_kept(struct bsa_heap *heap, unsigned int order,
 				   bool low)
 {
-	struct bsa_page *page = NULL;
+	struct bsa_page *page;
 	struct bsa_cpu *c;
 
-	for (c = bsa_percpu_next(heap, NULL); c && !page;
-	     c = bsa_percpu_next(heap, c))
-		page = bsa_pcp_alloc(&c->pcp, order, low);
-	return page;
+	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
+		if (bsa_pcp_alloc(&c->pcp[order], low, &page))
+			return page;
+	return NULL;
 }
 
 /* Take a block for slabs of @c. */
@@ -268,18 +268,28 @@ static struct bsa_page *alloc_block(struct bsa_cpu *c, unsigned int order)
 	struct bsa_page_request req = { .order = order, .internal = true };
 	struct bsa_page *page;
 
-	page = bsa_pcp_alloc(&c->pcp, order, false);
-	if (!page)
-		page = bsa_buddy_alloc(&c->heap->buddy, &req);
+	if (bsa_pcp_alloc(&c->pcp[order], false, &page))
+		return page;
+	page = bsa_buddy_alloc(&c->heap->buddy, &req);
 	return page ?: alloc_kept(c->heap, order, false);
+}
+
+/* Keep a block, or give it back; @pcp is that of its order. Preemption is off. */
+static __always_inline void keep_block(struct bsa_heap *heap,
+				       struct bsa_pcp __percpu *pcp,
+				       struct bsa_page *page, const void *addr)
+{
+	if (unlikely(page->order >= BSA_PCP_ORDERS ||
+		     !bsa_pcp_free(this_cpu_ptr(pcp), page, addr,
+				   bsa_page_is_low(&heap->buddy, page))))
+		bsa_buddy_free(&heap->buddy, page);
 }
 
 /* Free a block that the allocator holds. */
 static void free_block(struct bsa_heap *heap, struct bsa_page *page)
 {
-	if (!bsa_pcp_free(&raw_cpu_ptr(heap->cpu)->pcp, page,
-			  bsa_page_is_low(&heap->buddy, page)))
-		bsa_buddy_free(&heap->buddy, page);
+	keep_block(heap, &heap->cpu->pcp[page->order], page,
+		   bsa_page_address(&heap->buddy, page));
 }
 
 /* Give back the pages of a slab that is nobody's. */
@@ -488,6 +498,8 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 	c = this_cpu_ptr(heap->cpu);
 	class = &c->slabs.class[index];
 	if (enter(c)) {
+		if (READ_ONCE(class->free[BSA_REMOTE]))
+			bsa_slabs_drain_word(&c->slabs, class);
 		if (!bsa_class_take(class, &obj))
 			obj = alloc_owner(c, class);
 		leave(c);
@@ -706,7 +718,7 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 	}
 	/* Last, since what was found until here is kept, too. */
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
-		bsa_pcp_flush(&c->pcp, &heap->buddy);
+		bsa_pcp_flush(c->pcp, &heap->buddy);
 }
 
 /**
@@ -772,78 +784,94 @@ static noinline void *alloc_slow(struct bsa_heap *heap, size_t size, gfp_t gfp,
 	return obj;
 }
 
-/* Get a block of pages that this CPU does not keep. */
-static noinline struct bsa_page *alloc_pages_slow(struct bsa_heap *heap,
-						  unsigned long nr,
-						  size_t align, bool low,
-						  gfp_t gfp,
-						  unsigned long caller)
+/*
+ * Blocks of pages
+ */
+
+/* Allocate a block that this CPU keeps. */
+static __always_inline void *alloc_pages_fast(struct bsa_heap *heap,
+					      unsigned long nr, size_t align,
+					      bool low)
+{
+	struct bsa_pcp __percpu *pcp;
+	struct bsa_page *page;
+	void *addr;
+
+	/* It is aligned to its own size; and 0 is no alignment. */
+	if (unlikely(nr - 1 >= 1UL << (BSA_PCP_ORDERS - 1) ||
+		     align - 1 >= nr * PAGE_SIZE || align & (align - 1)))
+		return NULL;
+	/* Rounded up to a power of two. */
+	pcp = &heap->cpu->pcp[__fls(2 * nr - 1)];
+	addr = bsa_pcp_alloc(raw_cpu_ptr(pcp), low, &page);
+	if (unlikely(!addr))
+		return NULL;
+	WRITE_ONCE(page->state, BSA_PAGE_ALLOCATED);
+	this_cpu_inc(pcp->allocs);
+	return addr;
+}
+
+/*
+ * Allocate a block that this CPU does not keep: from the buddy, from what other
+ * CPUs keep, and from what can be made free.
+ */
+static void *alloc_fresh_pages(struct bsa_heap *heap, unsigned long nr,
+			       size_t align, bool low, gfp_t gfp)
 {
 	struct bsa_page_request req = {
+		.order = order_base_2(nr),
 		.low = low,
 		.internal = true,
 		.trylock = in_nmi(),
 	};
-	struct bsa_page *page = NULL;
+	struct bsa_page *page;
 	enum reclaim_step step;
-	size_t bytes;
 
-	if (nr <= 1UL << BSA_MAX_PAGE_ORDER) {
-		req.order = order_base_2(nr);
-		if (align > PAGE_SIZE)
-			req.align_order = ilog2(align) - PAGE_SHIFT;
+	if (req.order > BSA_MAX_PAGE_ORDER)
+		return NULL;
+	if (align > PAGE_SIZE)
+		req.align_order = ilog2(align) - PAGE_SHIFT;
+	page = bsa_buddy_alloc(&heap->buddy, &req);
+	if (!page && req.align_order <= req.order)
+		page = alloc_kept(heap, req.order, low);
+	for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
+		reclaim(heap, BSA_ALL_CLASSES, step, gfp);
 		page = bsa_buddy_alloc(&heap->buddy, &req);
-		if (!page && req.align_order <= req.order)
-			page = alloc_kept(heap, req.order, low);
-		for (step = RECLAIM_HERE; !page && step < RECLAIM_DONE; step++) {
-			reclaim(heap, BSA_ALL_CLASSES, step, gfp);
-			page = bsa_buddy_alloc(&heap->buddy, &req);
-		}
 	}
-	if (!page) {
-		if (check_mul_overflow(nr, PAGE_SIZE, &bytes))
-			bytes = SIZE_MAX;
-		warn_failed(heap, bytes, low, gfp, caller);
-	}
-	return page;
+	if (!page)
+		return NULL;
+	WRITE_ONCE(page->state, BSA_PAGE_ALLOCATED);
+	this_cpu_inc(heap->cpu->pcp[req.order].allocs);
+	return bsa_page_address(&heap->buddy, page);
 }
 
-/**
- * bsa_percpu_alloc_pages - allocate a block of pages
- * @heap: the heap
- * @nr: number of pages; rounded up to a power of two
- * @align: alignment in bytes, a power of two
- * @low: only from below 4 GiB physical
- * @gfp: as for every call
- * @caller: for the log
- *
- * Return: the address, or NULL.
- */
-void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
-			     size_t align, bool low, gfp_t gfp,
-			     unsigned long caller)
+/* Any allocation of pages that the fast path does not serve. */
+static noinline void *alloc_pages_slow(struct bsa_heap *heap, unsigned long nr,
+				       size_t align, bool low, gfp_t gfp,
+				       unsigned long caller)
 {
-	struct bsa_page *page = NULL;
+	size_t bytes;
 	void *addr;
 
 	if (bad_request(heap, align, gfp, caller) || !nr)
 		return NULL;
-	/* A block that is kept is aligned to its own size. */
-	if (likely(align <= nr * PAGE_SIZE && nr <= 1UL << (BSA_PCP_ORDERS - 1)))
-		page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp,
-				     order_base_2(nr), low);
-	if (!page)
-		page = alloc_pages_slow(heap, nr, align, low, gfp, caller);
-	if (unlikely(!page))
+	addr = alloc_pages_fast(heap, nr, align, low) ?:
+	       alloc_fresh_pages(heap, nr, align, low, gfp);
+	if (unlikely(!addr)) {
+		if (check_mul_overflow(nr, PAGE_SIZE, &bytes))
+			bytes = SIZE_MAX;
+		warn_failed(heap, bytes, low, gfp, caller);
 		return NULL;
-
-	WRITE_ONCE(page->state, BSA_PAGE_ALLOCATED);
-	this_cpu_inc(heap->cpu->page_allocs);
-	this_cpu_add(heap->cpu->live_pages, 1L << page->order);
-	addr = bsa_page_address(&heap->buddy, page);
+	}
 	if (want_init_on_alloc(gfp))
-		memset(addr, 0, PAGE_SIZE << page->order);
+		memset(addr, 0, PAGE_SIZE << order_base_2(nr));
 	return addr;
+}
+
+/* Are neither flags nor the kernel asking for what only the slow path does? */
+static __always_inline bool is_plain_gfp(gfp_t gfp)
+{
+	return !(gfp & GFP_SLOW) && !static_branch_unlikely(&init_on_alloc);
 }
 
 /* Any allocation that the fast path does not serve. */
@@ -861,8 +889,8 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 			warn_failed(heap, size, false, gfp, caller);
 			return NULL;
 		}
-		return bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
-					      gfp, caller);
+		return alloc_pages_slow(heap, PFN_UP(size), align, false, gfp,
+					caller);
 	}
 	/* Of objects, those of a power of two are aligned to their size. */
 	if (align > 8)
@@ -941,6 +969,35 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 	return BSA_FREE_OK;
 }
 
+/* Free a block of pages; false if it is not one. */
+static __always_inline bool free_pages_fast(struct bsa_heap *heap,
+					    const void *addr)
+{
+	struct bsa_pcp __percpu *pcp;
+	struct bsa_page *page;
+	bool claimed;
+
+	/* The section stays until preemption is on again. */
+	preempt_disable();
+	page = bsa_page_of(addr);
+	claimed = bsa_buddy_claim(&heap->buddy, page, addr);
+	if (likely(claimed)) {
+		pcp = &heap->cpu->pcp[page->order];
+		this_cpu_inc(pcp->frees);
+		keep_block(heap, pcp, page, addr);
+	}
+	preempt_enable();
+	return claimed;
+}
+
+static noinline void refuse_pages(struct bsa_heap *heap, const void *addr,
+				  unsigned long caller)
+{
+	if (!addr || addr == ZERO_SIZE_PTR)
+		return;
+	refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr), caller);
+}
+
 /* Any free that the fast path does not serve. Preemption is off. */
 static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 			       unsigned long caller)
@@ -954,7 +1011,8 @@ static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 	slab = bsa_page_of(ptr);
 	owner = READ_ONCE(slab->owner);
 	if (owner == BSA_NOBODY) {
-		bsa_percpu_free_pages(heap, ptr, caller);
+		if (!free_pages_fast(heap, ptr))
+			refuse_pages(heap, ptr, caller);
 		return;
 	}
 	if (owner >> OWNER_HEAP_SHIFT != heap->id)
@@ -963,33 +1021,6 @@ static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 		why = free_remote(heap, slab, owner, ptr);
 	if (unlikely(why != BSA_FREE_OK))
 		refuse_free(heap, ptr, why, caller);
-}
-
-/**
- * bsa_percpu_free_pages - free a block of pages
- * @heap: the heap
- * @addr: its address
- * @caller: for the log
- */
-void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
-			   unsigned long caller)
-{
-	struct bsa_page *page;
-
-	if (!addr || addr == ZERO_SIZE_PTR)
-		return;
-	/* The section stays until preemption is on again. */
-	preempt_disable();
-	page = bsa_buddy_claim(&heap->buddy, addr);
-	if (likely(page)) {
-		this_cpu_inc(heap->cpu->page_frees);
-		this_cpu_sub(heap->cpu->live_pages, 1L << page->order);
-		free_block(heap, page);
-	} else {
-		refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr),
-			    caller);
-	}
-	preempt_enable();
 }
 
 /**
@@ -1003,9 +1034,10 @@ unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section)
 	struct bsa_cpu *c;
 
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
-		nr += bsa_pcp_nr_pages(&c->pcp, section);
+		nr += bsa_pcp_nr_pages(c->pcp, section);
 	return nr;
 }
+EXPORT_SYMBOL_IF_KUNIT(bsa_percpu_kept_pages);
 
 /**
  * bsa_percpu_alloc - bsa_heap_alloc() for other exported calls
@@ -1458,3 +1490,118 @@ void bsa_free_bulk(size_t nr, void **ptrs)
 	bsa_heap_free_bulk(&bsa_default_heap, nr, ptrs);
 }
 EXPORT_SYMBOL_GPL(bsa_free_bulk);
+
+/**
+ * bsa_heap_alloc_pages - allocate contiguous pages from a heap
+ * @heap: the heap; NULL is the default heap
+ * @nr: number of pages; rounded up to a power of two
+ * @align: alignment in bytes, physical and virtual; a power of two
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * Context: any. From NMI it may fail although there is memory.
+ * Return: the address, or NULL.
+ */
+void *bsa_heap_alloc_pages(struct bsa_heap *heap, unsigned long nr,
+			   size_t align, gfp_t gfp)
+{
+	void *addr = NULL;
+
+	heap = heap ?: &bsa_default_heap;
+	if (likely(is_plain_gfp(gfp)))
+		addr = alloc_pages_fast(heap, nr, align, false);
+	return addr ?: alloc_pages_slow(heap, nr, align, false, gfp, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages);
+
+/**
+ * bsa_heap_alloc_pages_lowmem - allocate contiguous pages below 4 GiB physical
+ * @heap: the heap; NULL is the default heap
+ * @nr: number of pages; rounded up to a power of two
+ * @align: alignment in bytes, physical and virtual; a power of two
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * Context: any. From NMI it may fail although there is memory.
+ * Return: the address, or NULL.
+ */
+void *bsa_heap_alloc_pages_lowmem(struct bsa_heap *heap, unsigned long nr,
+				  size_t align, gfp_t gfp)
+{
+	void *addr = NULL;
+
+	heap = heap ?: &bsa_default_heap;
+	if (likely(is_plain_gfp(gfp)))
+		addr = alloc_pages_fast(heap, nr, align, true);
+	return addr ?: alloc_pages_slow(heap, nr, align, true, gfp, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages_lowmem);
+
+/**
+ * bsa_heap_free_pages - free pages
+ * @heap: the heap; NULL is the default heap
+ * @addr: from bsa_heap_alloc_pages() or its kin; NULL is nothing
+ * @nr: number of pages that were asked for; what was recorded then decides
+ *
+ * Context: any.
+ */
+void bsa_heap_free_pages(struct bsa_heap *heap, const void *addr,
+			 unsigned long nr)
+{
+	heap = heap ?: &bsa_default_heap;
+	if (unlikely(!free_pages_fast(heap, addr)))
+		refuse_pages(heap, addr, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_free_pages);
+
+/**
+ * bsa_alloc_pages - allocate contiguous pages
+ * @nr: number of pages; rounded up to a power of two
+ * @align: alignment in bytes, physical and virtual; a power of two
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * Context: any. From NMI it may fail although there is memory.
+ * Return: the address, or NULL.
+ */
+void *bsa_alloc_pages(unsigned long nr, size_t align, gfp_t gfp)
+{
+	void *addr = NULL;
+
+	if (likely(is_plain_gfp(gfp)))
+		addr = alloc_pages_fast(&bsa_default_heap, nr, align, false);
+	return addr ?: alloc_pages_slow(&bsa_default_heap, nr, align, false, gfp,
+					_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_alloc_pages);
+
+/**
+ * bsa_alloc_pages_lowmem - allocate contiguous pages below 4 GiB physical
+ * @nr: number of pages; rounded up to a power of two
+ * @align: alignment in bytes, physical and virtual; a power of two
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * Context: any. From NMI it may fail although there is memory.
+ * Return: the address, or NULL.
+ */
+void *bsa_alloc_pages_lowmem(unsigned long nr, size_t align, gfp_t gfp)
+{
+	void *addr = NULL;
+
+	if (likely(is_plain_gfp(gfp)))
+		addr = alloc_pages_fast(&bsa_default_heap, nr, align, true);
+	return addr ?: alloc_pages_slow(&bsa_default_heap, nr, align, true, gfp,
+					_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_alloc_pages_lowmem);
+
+/**
+ * bsa_free_pages - free pages of the default heap
+ * @addr: from bsa_alloc_pages() or its kin; NULL is nothing
+ * @nr: number of pages that were asked for; what was recorded then decides
+ *
+ * Context: any.
+ */
+void bsa_free_pages(const void *addr, unsigned long nr)
+{
+	if (unlikely(!free_pages_fast(&bsa_default_heap, addr)))
+		refuse_pages(&bsa_default_heap, addr, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_free_pages);

@@ -1406,6 +1406,133 @@ static void heap_loses_nothing_when_a_cpu_goes_offline(struct kunit *test)
 	bsa_heap_free(heap, held[0]);
 }
 
+/* Blocks that are kept. */
+
+/* Allocate single pages, and free some of them again. */
+static void take_and_free(struct kunit *test, struct bsa_heap *heap, void **pages,
+			  size_t nr, size_t nr_free)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		pages[i] = get_pages(test, heap, 1);
+	bsa_test_give_back(heap, nr_free, pages);
+}
+
+static void heap_keeps_as_many_blocks_as_callers_hold(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *pages[20], *all;
+
+	take_and_free(test, heap, pages, 20, 8);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 8);
+	/* The eleventh meets ten that are kept, and nine that callers hold. */
+	bsa_test_give_back(heap, 12, pages + 8);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 11);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64);
+
+	/* They are handed out again, and are coalesced when that is needed. */
+	take_and_free(test, heap, pages, 3, 0);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 8);
+	bsa_test_give_back(heap, 3, pages);
+	all = get_pages(test, heap, 64);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 0);
+	bsa_heap_free_pages(heap, all, 64);
+}
+
+static void heap_keeps_no_more_blocks_than_it_may(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, SZ_16M);
+	size_t nr = 2 * BSA_PCP_MAX + 100;
+	void **pages = bsa_test_array(test, nr);
+
+	take_and_free(test, heap, pages, nr, BSA_PCP_MAX + 50);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), BSA_PCP_MAX);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap),
+			bsa_heap_nr_pages(heap) - BSA_PCP_MAX - 50);
+	bsa_test_give_back(heap, nr, pages);
+}
+
+static void heap_counts_kept_pages_of_each_section(struct kunit *test)
+{
+	struct bsa_section_info first, second, info;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	unsigned long nr, i, freed[2] = {};
+	void **pages;
+
+	add_region(test, heap, SZ_256K, &second);
+	nr = first.total_pages + second.total_pages;
+	pages = bsa_test_array(test, nr);
+	take_and_free(test, heap, pages, nr, 0);
+	for (i = 0; i < nr; i += 3) {
+		freed[!bsa_test_in_section(&first, pages[i])]++;
+		bsa_heap_free_pages(heap, pages[i], 1);
+		pages[i] = NULL;
+	}
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1),
+			freed[0] + freed[1]);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_GT(test, freed[i], 0);
+		KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, i), freed[i]);
+		KUNIT_EXPECT_EQ(test, bsa_heap_section(heap, i, &info), 0);
+		KUNIT_EXPECT_EQ(test, info.free_pages, freed[i]);
+	}
+	bsa_test_expect_sums(test, heap);
+	bsa_test_give_back(heap, nr, pages);
+}
+
+static void heap_blocks_kept_by_all_cpus_come_back(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *pages[8], *all;
+	unsigned long flags;
+	int cpu;
+
+	for (cpu = 0; cpu < 3; cpu++) {
+		bsa_test_set_cpu(test, cpu);
+		take_and_free(test, heap, pages, 8, 8);
+	}
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 3 * 5);
+	local_irq_save(flags);
+	all = bsa_heap_alloc_pages(heap, 64, PAGE_SIZE, GFP_ATOMIC);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_NOT_NULL(test, all);
+	bsa_heap_free_pages(heap, all, 64);
+}
+
+static void heap_blocks_kept_by_another_cpu_are_handed_out(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void *pages[64 + 1], *more[40 + 1];
+
+	bsa_test_set_cpu(test, 1);
+	take_and_free(test, heap, pages, 64, 40);
+	bsa_test_set_cpu(test, 0);
+	KUNIT_EXPECT_EQ(test, bsa_test_take_pages(heap, more), 40);
+	bsa_test_give_back(heap, 40, more);
+	bsa_test_give_back(heap, 24, pages + 40);
+}
+
+static void heap_keeps_no_block_on_a_stack_in_use(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	struct bsa_section_info section;
+	unsigned long *stack;
+	void *pages[4];
+
+	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, &section), 0);
+	stack = &per_cpu_ptr(heap->cpu, 0)->pcp[0].stack[section.low];
+	take_and_free(test, heap, pages, 4, 1);
+	set_bit(BSA_PCP_LOCK_BIT, stack);
+	bsa_heap_free_pages(heap, pages[1], 1);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 1);
+	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 64 - 2);
+	clear_bit(BSA_PCP_LOCK_BIT, stack);
+	bsa_heap_free_pages(heap, pages[2], 1);
+	KUNIT_EXPECT_EQ(test, bsa_percpu_kept_pages(heap, -1), 2);
+	bsa_heap_free_pages(heap, pages[3], 1);
+}
+
 /* Counts. */
 
 static void heap_counts_allocations_and_frees(struct kunit *test)
@@ -1944,6 +2071,13 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_works_in_hard_interrupts),
 	KUNIT_CASE(heap_works_with_interrupts_off),
 	KUNIT_CASE(heap_loses_nothing_when_a_cpu_goes_offline),
+
+	KUNIT_CASE(heap_keeps_as_many_blocks_as_callers_hold),
+	KUNIT_CASE(heap_keeps_no_more_blocks_than_it_may),
+	KUNIT_CASE(heap_counts_kept_pages_of_each_section),
+	KUNIT_CASE(heap_blocks_kept_by_all_cpus_come_back),
+	KUNIT_CASE(heap_blocks_kept_by_another_cpu_are_handed_out),
+	KUNIT_CASE(heap_keeps_no_block_on_a_stack_in_use),
 
 	KUNIT_CASE(heap_counts_allocations_and_frees),
 	KUNIT_CASE(heap_counts_remote_frees_and_drains),

@@ -1020,10 +1020,63 @@ static void flushes_interrupt_frees(struct kunit *test)
 }
 
 /*
+ * Blocks that are kept
+ */
+
+#define KEPT_BLOCKS	32
+#define KEPT_OPS	50000
+#define KEPT_FLUSH	500
+
+static void *replace_block(struct worker *w, void *block, size_t size)
+{
+	if (block) {
+		free_marked(w, block, size);
+		return NULL;
+	}
+	block = bsa_heap_alloc(crew.heap, size, 1, GFP_ATOMIC | __GFP_NOWARN);
+	if (block)
+		mark(block, size);
+	return block;
+}
+
+/*
+ * Blocks of all orders that are kept, and of one that is not, come and go. Now
+ * and then the largest block of all is asked for, and each CPU that does not get
+ * it takes what the others keep.
+ */
+static void keep_and_flush(struct worker *w)
+{
+	void *block[KEPT_BLOCKS] = {};
+	struct rnd_state rnd;
+	unsigned int i, k;
+	void *most;
+
+	prandom_seed_state(&rnd, w->index);
+	for (i = 0; i < KEPT_OPS && !stopped(); i++) {
+		k = prandom_u32_state(&rnd) % KEPT_BLOCKS;
+		block[k] = replace_block(w, block[k], PAGE_SIZE << k % 6);
+		if (i % KEPT_FLUSH)
+			continue;
+		most = bsa_heap_alloc_pages(crew.heap, crew.largest, PAGE_SIZE,
+					    GFP_ATOMIC | __GFP_NOWARN);
+		bsa_heap_free_pages(crew.heap, most, crew.largest);
+	}
+	for (k = 0; k < KEPT_BLOCKS; k++)
+		if (block[k])
+			free_marked(w, block[k], PAGE_SIZE << k % 6);
+}
+
+static void blocks_kept_for_cpus_are_taken_by_others(struct kunit *test)
+{
+	run_workers(test, keep_and_flush);
+	KUNIT_EXPECT_GT(test, bsa_test_stats(crew.heap).failures, 0);
+	expect_whole_heap(test);
+}
+
+/*
  * Hard interrupts
  */
 
-#define NEST_BYTES	64
 #define NEST_OBJECTS	8
 #define NEST_TICKS	1000
 
@@ -1031,12 +1084,14 @@ static void flushes_interrupt_frees(struct kunit *test)
  * struct nest - objects that a worker and the timer on its CPU exchange
  * @timer: its function runs in hard interrupt context
  * @w: the worker
+ * @size: the size of the objects
  * @object: the objects
  * @ticks: how often the timer has run
  */
 struct nest {
 	struct hrtimer timer;
 	struct worker *w;
+	size_t size;
 	void *object[NEST_OBJECTS];
 	unsigned int ticks;
 };
@@ -1045,11 +1100,11 @@ static DEFINE_PER_CPU(struct nest, nests);
 
 static void replace_object(struct nest *nest, unsigned int i)
 {
-	void *ptr = alloc_marked(nest->w, NEST_BYTES, GFP_ATOMIC);
+	void *ptr = alloc_marked(nest->w, nest->size, GFP_ATOMIC);
 
 	ptr = xchg(&nest->object[i % NEST_OBJECTS], ptr);
 	if (ptr)
-		free_marked(nest->w, ptr, NEST_BYTES);
+		free_marked(nest->w, ptr, nest->size);
 }
 
 static enum hrtimer_restart tick(struct hrtimer *timer)
@@ -1077,6 +1132,7 @@ static void allocate_under_interrupts(struct worker *w)
 
 	memset(nest, 0, sizeof(*nest));
 	nest->w = w;
+	nest->size = *(size_t *)crew.data;
 	hrtimer_init(&nest->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
 	nest->timer.function = tick;
 	for (i = 0; READ_ONCE(nest->ticks) < NEST_TICKS && !stopped(); i++) {
@@ -1088,18 +1144,30 @@ static void allocate_under_interrupts(struct worker *w)
 	hrtimer_cancel(&nest->timer);
 	for (i = 0; i < NEST_OBJECTS; i++)
 		if (nest->object[i])
-			free_marked(w, nest->object[i], NEST_BYTES);
+			free_marked(w, nest->object[i], nest->size);
 }
 
 /* On each CPU a thread and a hard interrupt allocate from the same slabs. */
 static void hard_interrupts_nest_in_the_fast_path(struct kunit *test)
 {
+	size_t size = 64;
+
+	crew.data = &size;
 	run_workers(test, allocate_under_interrupts);
 	/*
 	 * Nobody frees another CPU's objects here. So remote frees are those
 	 * that found their own CPU busy: the interrupt did hit the fast path.
 	 */
 	KUNIT_EXPECT_GT(test, bsa_test_stats(crew.heap).remote_frees, 0);
+	expect_whole_heap(test);
+}
+
+static void hard_interrupts_take_and_give_back_pages(struct kunit *test)
+{
+	size_t size = PAGE_SIZE;
+
+	crew.data = &size;
+	run_workers(test, allocate_under_interrupts);
 	expect_whole_heap(test);
 }
 
@@ -1263,7 +1331,9 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE(objects_freed_elsewhere_come_back_to_their_owner),
 	KUNIT_CASE(exhausted_heap_recovers_to_the_page),
 	KUNIT_CASE(flushes_interrupt_frees),
+	KUNIT_CASE(blocks_kept_for_cpus_are_taken_by_others),
 	KUNIT_CASE(hard_interrupts_nest_in_the_fast_path),
+	KUNIT_CASE(hard_interrupts_take_and_give_back_pages),
 	KUNIT_CASE(cpu_leaves_its_memory_to_others),
 	KUNIT_CASE(objects_of_an_idle_cpu_are_reused),
 	KUNIT_CASE(objects_of_an_offline_cpu_are_reused),

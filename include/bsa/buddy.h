@@ -156,33 +156,34 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 
 	/* Pairs with add_section(). */
 	nr = smp_load_acquire(&buddy->nr_sections);
-	if (page->state == BSA_PAGE_NONE || page->section >= nr)
+	if (page->section >= nr)
 		return false;
+	/* A page of another heap, or of none, is not among its descriptors. */
 	range = &buddy->section[page->section]->range;
-	return page >= range->pages && page < range->pages + range->nr_pages;
+	return (unsigned long)page - (unsigned long)range->pages <
+	       range->nr_pages * sizeof(*page);
 }
 
 /**
  * bsa_buddy_claim - take a block from the caller who frees it
  * @buddy: where it came from
+ * @page: from bsa_page_of(@addr)
  * @addr: any value
  *
- * Of several callers who free one block only one gets it.
+ * Of several callers who free one block only one gets it, then in the state
+ * BSA_PAGE_KEPT.
  *
  * Context: any; preemption is off.
- * Return: the first page, in the state BSA_PAGE_KEPT; NULL if @addr is not the
- * start of an allocated block, see bsa_buddy_free_pages() for why.
+ * Return: false if @addr is not the start of an allocated block, see
+ * bsa_buddy_refusal() for why.
  */
-static inline struct bsa_page *bsa_buddy_claim(struct bsa_buddy *buddy,
-					       const void *addr)
+static inline bool bsa_buddy_claim(struct bsa_buddy *buddy,
+				   struct bsa_page *page, const void *addr)
 {
-	struct bsa_page *page = bsa_page_of(addr);
+	u8 state = BSA_PAGE_ALLOCATED;
 
-	if (unlikely(!bsa_buddy_owns(buddy, page) || offset_in_page(addr) ||
-		     cmpxchg(&page->state, BSA_PAGE_ALLOCATED,
-			     BSA_PAGE_KEPT) != BSA_PAGE_ALLOCATED))
-		return NULL;
-	return page;
+	return likely(bsa_buddy_owns(buddy, page) && !offset_in_page(addr) &&
+		      try_cmpxchg(&page->state, &state, BSA_PAGE_KEPT));
 }
 
 #endif /* _BSA_BUDDY_H */

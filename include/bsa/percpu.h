@@ -18,10 +18,7 @@ struct dentry;
  * @pending: slabs taken off @remote that wait to be drained
  * @lock: protects the lists in @slabs, and @pending
  * @remote_frees: objects that this CPU freed into slabs that it does not own
- * @pcp: free blocks of pages
- * @page_allocs: blocks of pages that callers got on this CPU
- * @page_frees: blocks of pages that callers freed on this CPU
- * @live_pages: pages in the former less pages in the latter
+ * @pcp: for each order, blocks of pages
  * @failures: allocations on this CPU that failed
  * @heap: the heap
  * @cpu: the CPU; nr_cpu_ids for the set that no CPU owns
@@ -33,10 +30,7 @@ struct bsa_cpu {
 	struct llist_node *pending;
 	raw_spinlock_t lock;
 	unsigned long remote_frees;
-	struct bsa_pcp pcp;
-	unsigned long page_allocs;
-	unsigned long page_frees;
-	long live_pages;
+	struct bsa_pcp pcp[BSA_NR_ORDERS];
 	unsigned long failures;
 	struct bsa_heap *heap;
 	unsigned int cpu;
@@ -78,13 +72,8 @@ void bsa_percpu_stop(void);
 
 struct bsa_cpu *bsa_owner_cpu(u32 owner);
 struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu);
-void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
-			     size_t align, bool low, gfp_t gfp,
-			     unsigned long caller);
 void *bsa_percpu_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		       gfp_t gfp, unsigned long caller);
-void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
-			   unsigned long caller);
 size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr);
 void bsa_percpu_flush(struct bsa_heap *heap);
 unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section);

@@ -103,15 +103,20 @@ static void set_entries(struct bsa_page **entry, struct bsa_page *page,
  * @nr_pages: number of pages; all lie in one leaf
  * @page: descriptor of the first page
  * @head: @page is responsible for all of them; else each page for itself
+ *
+ * The entry of the first page is the same in both cases, and stays.
  */
 void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 		     struct bsa_page *page, bool head)
 {
 	struct bsa_page **entry = map_entry(start);
-	unsigned long i;
+	struct bsa_page **end = entry + nr_pages;
 
-	for (i = 0; i < nr_pages; i++)
-		WRITE_ONCE(entry[i], head ? page : page + i);
+	if (!head)
+		set_entries(entry + 1, page + 1, nr_pages - 1);
+	else
+		while (++entry < end)
+			WRITE_ONCE(*entry, page);
 }
 
 /* The leaf that @range brought for @granule. */

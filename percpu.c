@@ -871,7 +871,18 @@ static noinline void *alloc_pages_slow(struct bsa_heap *heap, unsigned long nr,
 /* Are neither flags nor the kernel asking for what only the slow path does? */
 static __always_inline bool is_plain_gfp(gfp_t gfp)
 {
-	return !(gfp & GFP_SLOW) && !static_branch_unlikely(&init_on_alloc);
+	return likely(!(gfp & GFP_SLOW)) &&
+	       !static_branch_unlikely(&init_on_alloc);
+}
+
+/*
+ * The size of objects that serve a size and an alignment: a multiple of the
+ * latter, and no class between two of its multiples is aligned to less. 0 if one
+ * of them is 0.
+ */
+static __always_inline size_t size_for(size_t size, size_t align)
+{
+	return ((size - 1) | (align - 1)) + 1;
 }
 
 /* Any allocation that the fast path does not serve. */
@@ -892,20 +903,23 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 		return alloc_pages_slow(heap, PFN_UP(size), align, false, gfp,
 					caller);
 	}
-	/* Of objects, those of a power of two are aligned to their size. */
-	if (align > 8)
-		size = roundup_pow_of_two(max(size, align));
+	size = size_for(size, align);
 	obj = alloc_slow(heap, size, gfp, caller);
 	if (obj && want_init_on_alloc(gfp))
 		memset(obj, 0, bsa_class_size(bsa_size_class(size)));
 	return obj;
 }
 
+/*
+ * Below this, size - 1 is for the fast path: nothing is where the kernel wants
+ * all memory to be zeroed.
+ */
+static size_t fast_limit __ro_after_init = BSA_MAX_OBJECT;
+
 /* Does the fast path serve this request, if there is an object at hand? */
 static __always_inline bool is_plain(size_t size, gfp_t gfp)
 {
-	return likely(size - 1 < BSA_MAX_OBJECT && !(gfp & GFP_SLOW) &&
-		      !static_branch_unlikely(&init_on_alloc));
+	return likely(size - 1 < fast_limit && !(gfp & GFP_SLOW));
 }
 
 /*
@@ -1204,7 +1218,7 @@ void bsa_percpu_exit(struct bsa_heap *heap)
 static enum cpuhp_state hotplug_state;
 
 /**
- * bsa_percpu_start - watch CPUs come and go
+ * bsa_percpu_start - watch CPUs come and go, see what the kernel wants
  *
  * Return: 0 or a negative error.
  */
@@ -1216,6 +1230,8 @@ int bsa_percpu_start(void)
 	if (state < 0)
 		return state;
 	hotplug_state = state;
+	if (static_branch_unlikely(&init_on_alloc))
+		fast_limit = 0;
 	return 0;
 }
 
@@ -1267,7 +1283,7 @@ EXPORT_SYMBOL_GPL(bsa_alloc);
  */
 void *__bsa_alloc_class(size_t size, gfp_t gfp, unsigned long class)
 {
-	if (is_plain(1, gfp)) {
+	if (is_plain_gfp(gfp)) {
 		preempt_disable();
 		return alloc_fast(__this_cpu_read(bsa_this_cpu), AT(class),
 				  size, gfp);
@@ -1307,8 +1323,13 @@ EXPORT_SYMBOL_GPL(bsa_free);
 void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		     gfp_t gfp)
 {
-	heap = heap ?: &bsa_default_heap;
-	if (align == 1 && is_plain(size, gfp)) {
+	size_t beyond = align - 1;
+
+	if (unlikely(!heap))
+		return bsa_alloc_aligned(size, align, gfp);
+	/* Or gcc takes an align that is 1 for any other 1, and so misses btr. */
+	OPTIMIZER_HIDE_VAR(beyond);
+	if (!beyond && is_plain(size, gfp)) {
 		preempt_disable();
 		return alloc_fast(this_cpu_ptr(heap->cpu),
 				  class_at[(size - 1) / 8], size, gfp);
@@ -1328,7 +1349,10 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc);
  */
 void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
 {
-	heap = heap ?: &bsa_default_heap;
+	if (unlikely(!heap)) {
+		bsa_free(ptr);
+		return;
+	}
 	preempt_disable();
 	if (unlikely(!free_fast(heap->cpu, ptr)))
 		free_slow(ptr, heap, _RET_IP_);

@@ -425,9 +425,9 @@ static size_t expected_size(size_t size, size_t align)
 		return 0;
 	if (max(size, align) > BSA_MAX_OBJECT)
 		return PAGE_SIZE << get_order(size);
-	power = roundup_pow_of_two(max3(size, align, (size_t)8));
-	if (align <= 8 && power >= 512 && power <= 2048 &&
-	    size <= power / 4 * 3)
+	size = round_up(size, align);
+	power = roundup_pow_of_two(max_t(size_t, size, 8));
+	if (power >= 512 && size <= power / 4 * 3)
 		return power / 4 * 3;
 	return power;
 }

@@ -16,13 +16,10 @@ kernel=$1 config=${2:-check}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cache_lock
 "$SCRIPTS/setup.sh" check "$kernel"
 dir=$("$SCRIPTS/kernel.sh" "$kernel" "$config")
-"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" >"$work/modules"
-mapfile -t modules <"$work/modules"
-"$SCRIPTS/initramfs.sh" "$work/initrd" "${modules[@]}"
-cache_unlock
+"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
+"$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
 
 # Suites, results, and what a failed test says.
 show() {

@@ -29,6 +29,7 @@ key=$({
 } | sha256sum | cut -c 1-12)
 dir=$CACHE/kernel/$kernel-$config-$key
 
+lock "$dir"
 if [[ ! -e $dir/.complete ]]; then
 	say "building the $kernel kernel for make $config (minutes; once)"
 	mkdir -p "$dir"

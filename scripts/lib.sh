@@ -36,20 +36,16 @@ die() {
 	exit 1
 }
 
-# Two commands at once must not fill the cache together. The lock is held until
-# cache_unlock, or the end of the script that took it; the scripts that this
-# one calls work under it.
-cache_lock() {
-	mkdir -p "$CACHE" || die "cannot write to $CACHE (XDG_CACHE_HOME moves it)"
-	exec 9>"$CACHE/lock"
+# lock PATH: two commands at once must not make the same thing in the cache. The
+# lock is held to the end of the script that takes it. No script takes two.
+lock() {
+	mkdir -p "$(dirname "$1")" ||
+		die "cannot write to $CACHE (XDG_CACHE_HOME moves it)"
+	exec 9>"$1.lock"
 	flock --nonblock 9 || {
-		say "waiting for another bsa command that is filling $CACHE"
+		say "waiting for another bsa command that makes $1"
 		flock 9
 	}
-}
-
-cache_unlock() {
-	exec 9>&-
 }
 
 indent() {

@@ -200,14 +200,28 @@ if [ -e $kmemleak ]; then
 	echo clear >$kmemleak
 fi
 
+# What the module shows is read all the while, until /tmp/enough is there.
+read_debugfs() {
+	while [ ! -e /tmp/enough ]; do
+		cat /sys/kernel/debug/bsa/*/* >/dev/null 2>&1
+		sleep 0.05
+	done
+}
+
+run_kunit() {
+	insmod /modules/bsa.ko size=64M || return
+	read_debugfs &
+	insmod /modules/bsa_kunit.ko "$@"
+	result=$?
+	touch /tmp/enough
+	wait
+	[ $result -eq 0 ] && rmmod bsa_kunit && rmmod bsa
+}
+
 tell begin
 shift
 kunit=failed
-insmod /modules/bsa.ko size=64M &&
-insmod /modules/bsa_kunit.ko "$@" &&
-rmmod bsa_kunit &&
-rmmod bsa &&
-kunit=unloaded
+run_kunit "$@" && kunit=unloaded
 
 suite module \
 	kunit_modules_load_and_unload \

@@ -29,14 +29,19 @@ show() {
 	     / (EXPECTATION|ASSERTION) FAILED / { print; fflush() }'
 }
 
-# Parameters of the tests. Where a CPU stops at every thousandth access, to see
-# who else comes by, fewer operations take as long, and meet as often.
+# Parameters of the tests, and of the kernel. Where a CPU stops at one access in
+# many, to see who else comes by, fewer operations take as long, and meet as often.
+# It stops for longer than by default: of four CPUs, often no more than two run at
+# a time, or fewer.
 declare -A parameters=(
 	[kcsan]="ops=200000"
 )
+declare -A append=(
+	[kcsan]="kcsan.udelay_task=200 kcsan.udelay_interrupt=50"
+)
 
 log=$CACHE/log/$config-$kernel.log
-export TIMEOUT=${TIMEOUT:-300} MEM=${MEM:-6G}
+export TIMEOUT=${TIMEOUT:-300} MEM=${MEM:-6G} APPEND=${APPEND-${append[$config]-}}
 status=0
 say "booting the $kernel kernel of make $job"
 # shellcheck disable=SC2086 # each of them is a word

@@ -12,8 +12,10 @@
 #include <bsa/percpu.h>
 #include <kunit/test.h>
 #include <linux/bsa.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/string.h>
+#include <linux/vmstat.h>
 
 /* Failures are what many tests want, so the log need not tell. */
 #define BSA_TEST_GFP	(GFP_KERNEL | __GFP_NOWARN)
@@ -74,6 +76,13 @@ static inline unsigned int bsa_test_fail_from(unsigned int nth)
 {
 	current->make_it_fail = !!nth;
 	return xchg(&current->fail_nth, nth);
+}
+
+/* Pages that are free, or in the kernel's slabs, where KASAN keeps some for long. */
+static inline long bsa_test_free_memory(void)
+{
+	return si_mem_available() +
+	       global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
 }
 #endif
 

@@ -43,9 +43,12 @@ static unsigned long parameter(const char *name, unsigned long value)
 	return value;
 }
 
+/* Kernels in which every access to memory is looked at. */
+#define SLOWNESS	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) ? 4 : 1)
+
 /* For a whole test; the first is when workers are asked to stop. */
-#define TIMEOUT		(60 * HZ)
-#define GRACE		(10 * HZ)
+#define TIMEOUT		(60 * HZ * SLOWNESS)
+#define GRACE		(10 * HZ * SLOWNESS)
 
 /*
  * Workers
@@ -203,10 +206,11 @@ static void run_workers(struct kunit *test, void (*fn)(struct worker *w))
 
 /*
  * Contents: every object is filled with a sequence that its seed determines,
- * so one that overlaps another, or moves, is found out
+ * so one that overlaps another, or moves, is found out. KCSAN, which looks at
+ * one access in many, had better look at others.
  */
 
-static void fill(void *ptr, size_t size, u64 number)
+static __no_kcsan void fill(void *ptr, size_t size, u64 number)
 {
 	u64 *word = ptr, value = number * GOLDEN_RATIO_64;
 	size_t i;
@@ -216,7 +220,7 @@ static void fill(void *ptr, size_t size, u64 number)
 	memcpy(&word[i], &value, size % sizeof(value));
 }
 
-static bool is_intact(const void *ptr, size_t size, u64 number)
+static __no_kcsan bool is_intact(const void *ptr, size_t size, u64 number)
 {
 	u64 value = number * GOLDEN_RATIO_64;
 	const u64 *word = ptr;

@@ -12,7 +12,10 @@
 #include <bsa/percpu.h>
 #include <kunit/test.h>
 #include <linux/bsa.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/string.h>
+#include <linux/vmstat.h>
 
 /* Failures are what many tests want, so the log need not tell. */
 #define BSA_TEST_GFP	(GFP_KERNEL | __GFP_NOWARN)
@@ -60,6 +63,28 @@ unsigned long bsa_test_count_free_pages(struct kunit *test,
 void bsa_test_expect_sums(struct kunit *test, struct bsa_heap *heap);
 
 struct bsa_stats bsa_test_stats(struct bsa_heap *heap);
+
+#ifdef CONFIG_FAULT_INJECTION
+/**
+ * bsa_test_fail_from - let the kernel's allocations fail
+ * @nth: the first one to fail of those that this thread makes from here on; all
+ *	that follow fail, too. 0: none fails any more
+ *
+ * Return: how many were left to the first one; 0: some have failed.
+ */
+static inline unsigned int bsa_test_fail_from(unsigned int nth)
+{
+	current->make_it_fail = !!nth;
+	return xchg(&current->fail_nth, nth);
+}
+
+/* Pages that are free, or in the kernel's slabs, where KASAN keeps some for long. */
+static inline long bsa_test_free_memory(void)
+{
+	return si_mem_available() +
+	       global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
+}
+#endif
 
 static inline bool bsa_test_in_section(const struct bsa_section_info *info,
 				       const void *addr)

@@ -195,7 +195,11 @@ static void set_off(struct source *source, enum bsa_context context)
 		irq_work_queue(&source->work);
 		break;
 	case BSA_NMI:
-		send_nmi(source);
+		/* Not if the CPU is offline, and another has its timer. */
+		if (source == this_cpu_ptr(&sources))
+			send_nmi(source);
+		else
+			clear_bit(context, &source->sent);
 		break;
 	default:
 		arrive(source, context);
@@ -269,17 +273,14 @@ int bsa_contexts_start(void (*fn)(enum bsa_context context))
 }
 
 /**
- * bsa_contexts_stop - wait for the interruptions that are on their way
+ * bsa_contexts_wait - wait for the interruptions that are on their way
  *
- * Nobody asks for new ones. Harmless where none were possible.
+ * Nobody asks for new ones.
  */
-void bsa_contexts_stop(void)
+void bsa_contexts_wait(void)
 {
 	unsigned int cpu;
 
-	if (!started)
-		return;
-	started = false;
 	for_each_online_cpu(cpu) {
 		struct source *source = per_cpu_ptr(&sources, cpu);
 
@@ -290,6 +291,19 @@ void bsa_contexts_stop(void)
 		tasklet_kill(&source->tasklet);
 		irq_work_sync(&source->work);
 	}
+}
+
+/**
+ * bsa_contexts_stop - undo bsa_contexts_start()
+ *
+ * As bsa_contexts_wait(). Harmless where nothing was started.
+ */
+void bsa_contexts_stop(void)
+{
+	if (!started)
+		return;
+	started = false;
+	bsa_contexts_wait();
 	stop_nmis();
 }
 

@@ -28,6 +28,7 @@ enum bsa_context {
 };
 
 int bsa_contexts_start(void (*fn)(enum bsa_context context));
+void bsa_contexts_wait(void);
 void bsa_contexts_stop(void);
 
 void bsa_interrupt(unsigned int cpu, enum bsa_context context);

@@ -1518,6 +1518,94 @@ static void cpu_leaves_its_memory_to_others(struct kunit *test)
 	}
 }
 
+#define TRAFFIC_SLOTS	512
+#define TRAFFIC_ROUNDS	6
+
+/**
+ * struct traffic - objects of two heaps that all CPUs exchange
+ * @heap: the heaps
+ * @slot: the objects of each
+ * @calls: exchanges by all workers
+ * @done: it is over
+ */
+struct traffic {
+	struct bsa_heap *heap[2];
+	void *slot[2][TRAFFIC_SLOTS];
+	atomic_long_t calls;
+	bool done;
+};
+
+static size_t traffic_size(unsigned int i)
+{
+	return i % 32 ? 8UL << i % 9 : PAGE_SIZE << i / 32 % 4;
+}
+
+static void exchange_in_traffic(struct worker *w)
+{
+	struct traffic *t = crew.data;
+	struct rnd_state rnd;
+	unsigned int i, h;
+	void *ptr;
+
+	prandom_seed_state(&rnd, w->index);
+	while (!READ_ONCE(t->done) && !stopped()) {
+		i = prandom_u32_state(&rnd) % TRAFFIC_SLOTS;
+		h = prandom_u32_state(&rnd) % 2;
+		ptr = NULL;
+		if (prandom_u32_state(&rnd) % 4) {
+			ptr = bsa_heap_alloc(t->heap[h], traffic_size(i), 1,
+					     GFP_ATOMIC);
+			if (ptr)
+				mark(ptr, traffic_size(i));
+			else
+				fail(w, "allocation failed", NULL,
+				     traffic_size(i));
+		}
+		ptr = xchg(&t->slot[h][i], ptr);
+		if (ptr && !is_intact(ptr, traffic_size(i), (unsigned long)ptr))
+			fail(w, "contents have changed", ptr, traffic_size(i));
+		bsa_heap_free(t->heap[h], ptr);
+		atomic_long_inc(&t->calls);
+	}
+}
+
+/*
+ * One CPU after the other goes offline and comes back, while all of them, and
+ * whoever ran there, allocate from two heaps and free what others have.
+ */
+static void cpus_come_and_go_under_load(struct kunit *test)
+{
+	struct traffic *t = stress_memory(test, sizeof(*t));
+	unsigned int round, cpu = 0, h, i;
+	long calls;
+
+	t->heap[0] = crew.heap;
+	t->heap[1] = bsa_test_heap(test, SZ_4M);
+	crew.data = t;
+	start_workers(test, cpu_online_mask, exchange_in_traffic);
+	for (round = 0; round < TRAFFIC_ROUNDS; round++) {
+		cpu = cpumask_next(cpu, cpu_online_mask);
+		if (cpu >= nr_cpu_ids)
+			cpu = cpumask_next(0, cpu_online_mask);
+		KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
+		calls = atomic_long_read(&t->calls);
+		msleep(20);
+		KUNIT_EXPECT_GT(test, atomic_long_read(&t->calls), calls);
+		KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+	}
+	WRITE_ONCE(t->done, true);
+	join_workers(test);
+
+	for (h = 0; h < 2; h++) {
+		for (i = 0; i < TRAFFIC_SLOTS; i++)
+			bsa_heap_free(t->heap[h], t->slot[h][i]);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(t->heap[h]).refused_frees,
+				0);
+	}
+	KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, t->heap[1]), 0);
+	expect_whole_heap(test);
+}
+
 /* Partial slabs of nobody but the CPU that goes offline. */
 static void build_single_class(struct worker *w)
 {
@@ -1586,6 +1674,7 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE(pages_freed_in_nmi_are_free),
 	KUNIT_CASE(nmis_may_come_at_every_instruction),
 	KUNIT_CASE(cpu_leaves_its_memory_to_others),
+	KUNIT_CASE(cpus_come_and_go_under_load),
 	KUNIT_CASE(objects_of_an_idle_cpu_are_reused),
 	KUNIT_CASE(objects_of_an_offline_cpu_are_reused),
 	{}

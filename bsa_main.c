@@ -341,6 +341,7 @@ int bsa_heap_section(struct bsa_heap *heap, unsigned int index,
 	int err;
 
 	heap = heap_or_default(heap);
+	bsa_buddy_free_deferred(&heap->buddy);
 	err = bsa_buddy_section(&heap->buddy, index, info);
 	if (!err)
 		info->free_pages += bsa_percpu_kept_pages(heap, index);
@@ -364,11 +365,12 @@ EXPORT_SYMBOL_GPL(bsa_heap_nr_pages);
  * bsa_heap_nr_free_pages - pages in no allocation and no slab
  * @heap: the heap; NULL is the default heap
  *
- * Context: any.
+ * Context: any. In NMI, pages that were just freed in NMI may be missing.
  */
 unsigned long bsa_heap_nr_free_pages(struct bsa_heap *heap)
 {
 	heap = heap_or_default(heap);
+	bsa_buddy_free_deferred(&heap->buddy);
 	return READ_ONCE(heap->buddy.free_pages) +
 	       bsa_percpu_kept_pages(heap, -1);
 }

@@ -24,12 +24,22 @@
  * Locking: buddy->lock, a raw spinlock taken with interrupts off and held for
  * O(orders) steps. It is the innermost lock of the module. Sections are added
  * and removed in process context, one caller at a time.
+ *
+ * In NMI the lock is only tried: who holds it may be what was interrupted. An
+ * allocation fails then. A free is deferred: it leaves the block on a list, and
+ * whoever frees next takes some blocks off it, as does whoever finds no memory,
+ * or counts it. Until then the block has the state BSA_PAGE_KEPT, so a second
+ * free is refused.
  */
 #include <bsa/buddy.h>
 #include <bsa/compat.h>
+#include <linux/hardirq.h>
 #include <linux/io.h>
 #include <linux/rcupdate.h>
 #include <linux/sizes.h>
+
+/* Deferred frees that are made up for at a time. */
+#define DEFERRED_BATCH	4
 
 static unsigned long index_of(const struct bsa_section *section,
 			      const struct bsa_page *page)
@@ -109,6 +119,76 @@ static struct bsa_section *find_section(struct bsa_buddy *buddy,
 	return NULL;
 }
 
+/* Free a block and coalesce it with its buddy for as long as that is free. */
+static void free_block(struct bsa_section *section, struct bsa_page *page)
+{
+	unsigned long orders = section->orders;
+	unsigned int order = page->order;
+	struct bsa_page *other;
+
+	section->free_pages += 1UL << order;
+	section->buddy->free_pages += 1UL << order;
+
+	while (order < BSA_MAX_PAGE_ORDER) {
+		other = find_buddy(section, page, order);
+		if (!other || other->state != BSA_PAGE_FREE ||
+		    other->order != order)
+			break;
+		del_free(section, other);
+		if (other < page)
+			swap(page, other);
+		WRITE_ONCE(other->state, BSA_PAGE_TAIL);
+		order++;
+	}
+	add_free(section, page, order);
+	update_fits(section, orders);
+}
+
+static bool has_deferred(const struct bsa_buddy *buddy)
+{
+	return READ_ONCE(buddy->pending) || !llist_empty(&buddy->deferred);
+}
+
+/*
+ * Free some of the blocks that NMIs could not. The caller holds the lock. Return
+ * false if there are none.
+ */
+static noinline bool free_deferred(struct bsa_buddy *buddy)
+{
+	unsigned int left = DEFERRED_BATCH;
+	struct bsa_page *page;
+
+	for (; left && has_deferred(buddy); left--) {
+		if (!buddy->pending)
+			WRITE_ONCE(buddy->pending,
+				   llist_del_all(&buddy->deferred));
+		page = llist_entry(buddy->pending, struct bsa_page, deferred);
+		WRITE_ONCE(buddy->pending, buddy->pending->next);
+		free_block(buddy->section[page->section], page);
+	}
+	return left < DEFERRED_BATCH;
+}
+
+/**
+ * bsa_buddy_free_deferred - free the blocks that NMIs could not
+ * @buddy: the allocator
+ *
+ * Context: any. In NMI some may be left.
+ */
+void bsa_buddy_free_deferred(struct bsa_buddy *buddy)
+{
+	unsigned long flags;
+
+	while (has_deferred(buddy)) {
+		if (!in_nmi())
+			raw_spin_lock_irqsave(&buddy->lock, flags);
+		else if (!raw_spin_trylock_irqsave(&buddy->lock, flags))
+			return;
+		free_deferred(buddy);
+		raw_spin_unlock_irqrestore(&buddy->lock, flags);
+	}
+}
+
 /**
  * bsa_buddy_alloc - take a block of pages
  * @buddy: where from
@@ -137,7 +217,9 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 	else if (!raw_spin_trylock_irqsave(&buddy->lock, flags))
 		return NULL;
 
-	section = find_section(buddy, need, req->low);
+	do {
+		section = find_section(buddy, need, req->low);
+	} while (unlikely(!section) && free_deferred(buddy));
 	if (unlikely(!section)) {
 		raw_spin_unlock_irqrestore(&buddy->lock, flags);
 		return NULL;
@@ -165,31 +247,6 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc);
 
-/* Free a block and coalesce it with its buddy for as long as that is free. */
-static void free_block(struct bsa_section *section, struct bsa_page *page)
-{
-	unsigned long orders = section->orders;
-	unsigned int order = page->order;
-	struct bsa_page *other;
-
-	section->free_pages += 1UL << order;
-	section->buddy->free_pages += 1UL << order;
-
-	while (order < BSA_MAX_PAGE_ORDER) {
-		other = find_buddy(section, page, order);
-		if (!other || other->state != BSA_PAGE_FREE ||
-		    other->order != order)
-			break;
-		del_free(section, other);
-		if (other < page)
-			swap(page, other);
-		WRITE_ONCE(other->state, BSA_PAGE_TAIL);
-		order++;
-	}
-	add_free(section, page, order);
-	update_fits(section, orders);
-}
-
 /**
  * bsa_buddy_free - give a block back that the allocator used itself
  * @buddy: where it came from
@@ -198,14 +255,21 @@ static void free_block(struct bsa_section *section, struct bsa_page *page)
  * The order that was recorded at allocation decides how much comes back. For
  * callers that know what they hold; bsa_buddy_free_pages() is for the others.
  *
- * Context: any but NMI.
+ * Context: any.
  */
 void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&buddy->lock, flags);
+	if (likely(!in_nmi())) {
+		raw_spin_lock_irqsave(&buddy->lock, flags);
+	} else if (!raw_spin_trylock_irqsave(&buddy->lock, flags)) {
+		llist_add(&page->deferred, &buddy->deferred);
+		return;
+	}
 	free_block(buddy->section[page->section], page);
+	if (unlikely(has_deferred(buddy)))
+		free_deferred(buddy);
 	raw_spin_unlock_irqrestore(&buddy->lock, flags);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free);
@@ -256,7 +320,7 @@ static struct bsa_page *find_head(const struct bsa_section *section,
  * @buddy: where somebody thinks it came from
  * @addr: what bsa_buddy_claim() refused
  *
- * Context: any but NMI.
+ * Context: any.
  */
 enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
 {
@@ -272,7 +336,12 @@ enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
 		return page->state == BSA_PAGE_NONE ? BSA_FREE_FOREIGN :
 						      BSA_FREE_OTHER_HEAP;
 	}
-	raw_spin_lock(&buddy->lock);
+	if (!in_nmi()) {
+		raw_spin_lock(&buddy->lock);
+	} else if (!raw_spin_trylock(&buddy->lock)) {
+		local_irq_restore(flags);
+		return BSA_FREE_UNCLEAR;
+	}
 	head = find_head(buddy->section[page->section], page);
 	if (head->state == BSA_PAGE_ALLOCATED)
 		why = BSA_FREE_INTERIOR;
@@ -489,6 +558,7 @@ void bsa_buddy_init(struct bsa_buddy *buddy)
 {
 	memset(buddy, 0, sizeof(*buddy));
 	raw_spin_lock_init(&buddy->lock);
+	init_llist_head(&buddy->deferred);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_init);
 

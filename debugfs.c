@@ -47,6 +47,7 @@ static int buddyinfo_show(struct seq_file *m, void *unused)
 	unsigned int i, order;
 	unsigned long flags;
 
+	bsa_buddy_free_deferred(buddy);
 	for (i = 0; !bsa_buddy_section(buddy, i, &info); i++) {
 		raw_spin_lock_irqsave(&buddy->lock, flags);
 		memcpy(nr_free, buddy->section[i]->nr_free, sizeof(nr_free));

@@ -24,7 +24,8 @@
  * Contexts. The fast path turns off neither interrupts nor anything else but
  * preemption. Whoever interrupts it finds the CPU busy, and leaves its slabs
  * alone: a free becomes a remote free, which needs no lock; an allocation takes
- * from the shared set. From NMI an allocation that misses the fast path fails.
+ * from the shared set. From NMI an allocation that misses the fast path fails,
+ * and a free waits for no lock: see free_last_in_nmi() and, for pages, buddy.c.
  *
  * Remote frees. One atomic operation sets the bit; whoever finds it set has
  * found a double free. Then the slab is queued on its owner's llist, unless it
@@ -772,8 +773,10 @@ static noinline void *alloc_slow(struct bsa_heap *heap, size_t size, gfp_t gfp,
 	enum reclaim_step step;
 	void *obj;
 
-	if (unlikely(in_nmi()))
+	if (unlikely(in_nmi())) {
+		warn_failed(heap, bsa_class_size(class), false, gfp, caller);
 		return NULL;
+	}
 	obj = alloc_here(heap, class);
 	for (step = RECLAIM_HERE; !obj && step < RECLAIM_DONE; step++) {
 		reclaim(heap, class, step, gfp);
@@ -954,6 +957,7 @@ static void refuse_free(struct bsa_heap *heap, const void *ptr,
 		[BSA_FREE_INTERIOR] = "not the start of an allocation",
 		[BSA_FREE_DOUBLE] = "it is free already",
 		[BSA_FREE_OBJECT] = "not a page allocation",
+		[BSA_FREE_UNCLEAR] = "not a live allocation",
 	};
 
 	atomic_long_inc(&heap->refused);

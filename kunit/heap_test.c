@@ -1113,6 +1113,37 @@ static void heap_no_false_oom_for_the_owner_in_atomic_context(struct kunit *test
 	no_false_oom(test, 0, 1, 0, GFP_ATOMIC | __GFP_NOWARN);
 }
 
+/*
+ * The same, but the third may not wait. What it cannot get is the one slab that
+ * the first is allocating from, and for some classes a page of bitmaps.
+ */
+static void heap_no_false_oom_for_others_in_atomic_context(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
+	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	unsigned int class;
+	size_t nr, got;
+
+	for (class = 0; class < BSA_NR_CLASSES; class++) {
+		bsa_test_set_cpu(test, 0);
+		nr = bsa_test_take_objects(heap, bsa_class_size(class), ptrs);
+		bsa_test_set_cpu(test, 1);
+		bsa_test_give_back(heap, nr, ptrs);
+		bsa_test_set_cpu(test, 2);
+		for (got = 0; got < 64; got++) {
+			ptrs[got] = bsa_heap_alloc_pages(heap, 1, PAGE_SIZE,
+							 GFP_ATOMIC |
+							 __GFP_NOWARN);
+			if (!ptrs[got])
+				break;
+		}
+		KUNIT_EXPECT_GE(test, got,
+				64 - BIT(bsa_slab_order(class)) -
+				(bsa_class_size(class) < 64));
+		bsa_test_give_back(heap, got, ptrs);
+	}
+}
+
 static void heap_no_false_oom_when_all_cpus_cache_all_classes(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 9);
@@ -2081,6 +2112,7 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_no_false_oom_after_frees_by_the_owner),
 	KUNIT_CASE(heap_no_false_oom_for_the_cpu_that_freed),
 	KUNIT_CASE(heap_no_false_oom_for_the_owner_in_atomic_context),
+	KUNIT_CASE(heap_no_false_oom_for_others_in_atomic_context),
 	KUNIT_CASE(heap_no_false_oom_when_all_cpus_cache_all_classes),
 	KUNIT_CASE(heap_no_false_oom_for_objects_of_another_class),
 	KUNIT_CASE(heap_no_false_oom_for_objects_the_owner_has_free),

@@ -8,6 +8,7 @@
  * was wrong and stop each other, and the test reports it. No wait is without
  * an end.
  */
+#include "contexts.h"
 #include "test_util.h"
 
 #include <linux/completion.h>
@@ -15,7 +16,6 @@
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/hash.h>
-#include <linux/hrtimer.h>
 #include <linux/io.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -47,7 +47,7 @@ static unsigned long parameter(const char *name, unsigned long value)
 #define SLOWNESS	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) ? 4 : 1)
 
 /* For a whole test; the first is when workers are asked to stop. */
-#define TIMEOUT		(60 * HZ * SLOWNESS)
+#define TIMEOUT		(150 * HZ * SLOWNESS)
 #define GRACE		(10 * HZ * SLOWNESS)
 
 /*
@@ -321,6 +321,7 @@ static void stress_exit(struct kunit *test)
 {
 	unsigned int cpu;
 
+	bsa_contexts_stop();
 	for_each_present_cpu(cpu)
 		if (!cpu_online(cpu))
 			KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
@@ -1078,100 +1079,399 @@ static void blocks_kept_for_cpus_are_taken_by_others(struct kunit *test)
 }
 
 /*
- * Hard interrupts
+ * Interruptions
+ *
+ * Each worker has some objects, and whatever interrupts it exchanges them for
+ * others: it allocates one, takes the worker's away, and frees that. Objects are
+ * of the same classes as those that the worker is allocating at that moment.
+ * Nobody touches what belongs to another CPU.
  */
 
-#define NEST_OBJECTS	8
-#define NEST_TICKS	1000
+#define NEST_OBJECTS	16
+#define NEST_KNOWN	256	/* bytes of each object that are filled */
+#define NEST_TIME	(HZ / 4)
+#define NEST_TIME_MAX	(20 * HZ)
+#define NEST_BUSY	8
+#define NEST_WALKS	4
 
 /**
- * struct nest - objects that a worker and the timer on its CPU exchange
- * @timer: its function runs in hard interrupt context
+ * struct nest - what a worker and its interruptions exchange
  * @w: the worker
- * @size: the size of the objects
- * @object: the objects
- * @ticks: how often the timer has run
+ * @object: objects, or NULL
+ * @enough: the worker need not be interrupted any more
+ * @rnd: which is next; a race for it is as good as any other number
+ * @times: for each context, how often it came
+ * @busy: how often it found that it had interrupted the fast path
+ * @failures: how often it did not get anything, which only an NMI may
+ * @deferred: how often a free of pages was left for later
  */
 struct nest {
-	struct hrtimer timer;
 	struct worker *w;
-	size_t size;
 	void *object[NEST_OBJECTS];
-	unsigned int ticks;
+	bool enough;
+	unsigned int rnd;
+	unsigned int times[BSA_NR_CONTEXTS];
+	unsigned int busy[BSA_NR_CONTEXTS];
+	unsigned int failures[BSA_NR_CONTEXTS];
+	unsigned int deferred[BSA_NR_CONTEXTS];
 };
 
 static DEFINE_PER_CPU(struct nest, nests);
 
-static void replace_object(struct nest *nest, unsigned int i)
+/* Objects, blocks that are kept for the CPU, and some that are too large. */
+static size_t nest_size(unsigned int i)
 {
-	void *ptr = alloc_marked(nest->w, nest->size, GFP_ATOMIC);
+	static const size_t sizes[] = {
+		64, 64, 64, 8, 64, 2048, PAGE_SIZE, 64 * PAGE_SIZE
+	};
 
-	ptr = xchg(&nest->object[i % NEST_OBJECTS], ptr);
+	return sizes[i % ARRAY_SIZE(sizes)];
+}
+
+/* What somebody holds is marked; so nobody gets it a second time. */
+static u64 nest_mark(const void *ptr)
+{
+	return (unsigned long)ptr ^ (unsigned long)crew.data;
+}
+
+static void nest_take(struct worker *w, u64 *ptr, size_t size)
+{
+	if (READ_ONCE(*ptr) == nest_mark(ptr))
+		fail(w, "handed out twice", ptr, size);
+	fill(ptr, min_t(size_t, size, NEST_KNOWN), nest_mark(ptr));
+	WRITE_ONCE(*ptr, nest_mark(ptr));
+}
+
+static void nest_give(struct worker *w, u64 *ptr, size_t size)
+{
+	u64 mark = nest_mark(ptr);
+
+	if (*ptr != mark)
+		fail(w, "not what it was", ptr, size);
+	*ptr = mark * GOLDEN_RATIO_64;
+	if (!is_intact(ptr, min_t(size_t, size, NEST_KNOWN), mark))
+		fail(w, "contents have changed", ptr, size);
+	*ptr = 0;
+}
+
+static bool nest_exchange(struct nest *nest, unsigned int i)
+{
+	size_t size = nest_size(i);
+	void *ptr, *old;
+
+	ptr = bsa_heap_alloc(crew.heap, size, 1, GFP_ATOMIC | __GFP_NOWARN);
 	if (ptr)
-		free_marked(nest->w, ptr, nest->size);
+		nest_take(nest->w, ptr, size);
+	else if (!in_nmi())
+		fail(nest->w, "allocation failed", NULL, size);
+	old = xchg(&nest->object[i], ptr);
+	if (old) {
+		nest_give(nest->w, old, size);
+		bsa_heap_free(crew.heap, old);
+	}
+	return ptr;
 }
 
-static enum hrtimer_restart tick(struct hrtimer *timer)
+static bool in_context(enum bsa_context context)
 {
-	struct nest *nest = container_of(timer, struct nest, timer);
+	switch (context) {
+	case BSA_SOFTIRQ:
+		return in_serving_softirq();
+	case BSA_NMI:
+	case BSA_STEP:
+		return in_nmi();
+	default:
+		return in_hardirq();
+	}
+}
+
+static void interrupt_nest(enum bsa_context context)
+{
+	struct bsa_cpu *c = this_cpu_ptr(crew.heap->cpu);
+	struct nest *nest = this_cpu_ptr(&nests);
+	struct bsa_buddy *buddy = &crew.heap->buddy;
+
+	if (!in_context(context)) {
+		/* A CPU that wakes up has its calls made by the idle thread. */
+		if (context != BSA_IPI)
+			fail(nest->w, "in another context", NULL, context);
+		return;
+	}
+	nest->busy[context] += !(READ_ONCE(c->idle) & 1);
+	nest->rnd = nest->rnd * 1664525 + 1013904223;
+	nest->failures[context] +=
+		!nest_exchange(nest, (nest->rnd >> 16) % NEST_OBJECTS);
+	nest->deferred[context] += !llist_empty(&buddy->deferred);
+	WRITE_ONCE(nest->times[context], nest->times[context] + 1);
+}
+
+static void empty_nest(struct nest *nest)
+{
 	void *ptr;
+	int i;
 
-	if (!in_hardirq())
-		fail(nest->w, "not in hard interrupt context", NULL, 0);
-	replace_object(nest, nest->ticks);
-	/* Pages, too, if only now and then. */
-	if (nest->ticks % 16 == 0) {
-		ptr = alloc_marked(nest->w, PAGE_SIZE, GFP_ATOMIC);
-		if (ptr)
-			free_marked(nest->w, ptr, PAGE_SIZE);
+	for (i = 0; i < NEST_OBJECTS; i++) {
+		ptr = xchg(&nest->object[i], NULL);
+		if (ptr) {
+			nest_give(nest->w, ptr, nest_size(i));
+			bsa_heap_free(crew.heap, ptr);
+		}
 	}
-	WRITE_ONCE(nest->ticks, nest->ticks + 1);
-	return HRTIMER_NORESTART;
 }
 
-static void allocate_under_interrupts(struct worker *w)
+static void start_nests(struct kunit *test)
 {
+	unsigned int cpu;
+
+	crew.data = (void *)get_random_long();
+	for_each_possible_cpu(cpu) {
+		memset(per_cpu_ptr(&nests, cpu), 0, sizeof(struct nest));
+		per_cpu(nests, cpu).w = per_cpu_ptr(&workers, cpu);
+		per_cpu(nests, cpu).rnd = cpu;
+	}
+	KUNIT_ASSERT_EQ(test, bsa_contexts_start(interrupt_nest), 0);
+}
+
+/* The kinds of interruptions that workers send to each other, a bit for each. */
+static unsigned long nest_contexts;
+
+/* By each kind, in the fast path. */
+static bool interrupted_enough(const struct nest *nest, unsigned long start)
+{
+	unsigned int context;
+
+	if (time_before(jiffies, start + NEST_TIME))
+		return false;
+	for_each_set_bit(context, &nest_contexts, BSA_NR_CONTEXTS)
+		if (READ_ONCE(nest->busy[context]) < NEST_BUSY)
+			return time_after(jiffies, start + NEST_TIME_MAX);
+	return true;
+}
+
+/* Interrupts itself and the next CPU, until both have had enough. */
+static void work_in_nest(struct worker *w)
+{
+	struct nest *next = per_cpu_ptr(&nests, w->next->cpu);
 	struct nest *nest = per_cpu_ptr(&nests, w->cpu);
-	unsigned int i;
+	unsigned long start = jiffies;
+	unsigned int context, i, k;
 
-	memset(nest, 0, sizeof(*nest));
-	nest->w = w;
-	nest->size = *(size_t *)crew.data;
-	hrtimer_init(&nest->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
-	nest->timer.function = tick;
-	for (i = 0; READ_ONCE(nest->ticks) < NEST_TICKS && !stopped(); i++) {
-		if (!hrtimer_active(&nest->timer))
-			hrtimer_start(&nest->timer, 10 * NSEC_PER_USEC,
-				      HRTIMER_MODE_REL_PINNED_HARD);
-		replace_object(nest, i);
+	for (i = 0; !(nest->enough && READ_ONCE(next->enough)) && !stopped();
+	     i++) {
+		for_each_set_bit(context, &nest_contexts, BSA_NR_CONTEXTS) {
+			bsa_interrupt(w->next->cpu, context);
+			if (context != BSA_IPI)
+				bsa_interrupt(w->cpu, context);
+		}
+		for (k = 0; k < 16; k++)
+			nest_exchange(nest, k % 3);
+		nest_exchange(nest, i % NEST_OBJECTS);
+		if (interrupted_enough(nest, start))
+			WRITE_ONCE(nest->enough, true);
 	}
-	hrtimer_cancel(&nest->timer);
-	for (i = 0; i < NEST_OBJECTS; i++)
-		if (nest->object[i])
-			free_marked(w, nest->object[i], nest->size);
 }
 
-/* On each CPU a thread and a hard interrupt allocate from the same slabs. */
-static void hard_interrupts_nest_in_the_fast_path(struct kunit *test)
+/*
+ * Workers are interrupted in these contexts. Nothing may be lost, or handed out
+ * twice, and each context has to have hit the fast path.
+ */
+static void nest_in(struct kunit *test, unsigned long contexts)
 {
-	size_t size = 64;
+	struct bsa_stats before = bsa_test_stats(crew.heap), after;
+	unsigned int cpu, context;
+	struct nest *nest;
 
-	crew.data = &size;
-	run_workers(test, allocate_under_interrupts);
-	/*
-	 * Nobody frees another CPU's objects here. So remote frees are those
-	 * that found their own CPU busy: the interrupt did hit the fast path.
-	 */
-	KUNIT_EXPECT_GT(test, bsa_test_stats(crew.heap).remote_frees, 0);
+	nest_contexts = contexts;
+	start_nests(test);
+	run_workers(test, work_in_nest);
+	bsa_contexts_stop();
+
+	for_each_set_bit(context, &contexts, BSA_NR_CONTEXTS) {
+		struct nest sum = {};
+
+		for_each_online_cpu(cpu) {
+			nest = per_cpu_ptr(&nests, cpu);
+			sum.times[0] += nest->times[context];
+			sum.busy[0] += nest->busy[context];
+			sum.failures[0] += nest->failures[context];
+			sum.deferred[0] += nest->deferred[context];
+		}
+		kunit_info(test, "context %u: %u times, %u of them in the fast path, %u without memory, %u frees deferred\n",
+			   context, sum.times[0], sum.busy[0], sum.failures[0],
+			   sum.deferred[0]);
+		KUNIT_EXPECT_GE(test, sum.busy[0], NEST_BUSY);
+	}
+	for_each_online_cpu(cpu)
+		empty_nest(per_cpu_ptr(&nests, cpu));
+	KUNIT_EXPECT_FALSE(test, crew.stop);
+	after = bsa_test_stats(crew.heap);
+	KUNIT_EXPECT_EQ(test, after.refused_frees, before.refused_frees);
 	expect_whole_heap(test);
 }
 
-static void hard_interrupts_take_and_give_back_pages(struct kunit *test)
+static void hard_timers_nest_in_the_fast_path(struct kunit *test)
 {
-	size_t size = PAGE_SIZE;
+	nest_in(test, BIT(BSA_HARD_TIMER));
+}
 
-	crew.data = &size;
-	run_workers(test, allocate_under_interrupts);
+static void softirqs_nest_in_the_fast_path(struct kunit *test)
+{
+	nest_in(test, BIT(BSA_SOFTIRQ));
+}
+
+static void irq_works_nest_in_the_fast_path(struct kunit *test)
+{
+	nest_in(test, BIT(BSA_IRQ_WORK));
+}
+
+static void ipis_nest_in_the_fast_path(struct kunit *test)
+{
+	nest_in(test, BIT(BSA_IPI));
+}
+
+static void nmis_nest_in_the_fast_path(struct kunit *test)
+{
+	nest_in(test, BIT(BSA_NMI));
+}
+
+static void all_contexts_nest_in_each_other(struct kunit *test)
+{
+	nest_in(test, BIT(BSA_NMI + 1) - 1);
+}
+
+#define NMI_BLOCKS	12
+#define NMI_PAGES	64
+
+/* One of them twice, and what is no block. */
+static void free_blocks_in_nmi(enum bsa_context context)
+{
+	void **blocks = crew.data;
+	unsigned int i;
+
+	for (i = 0; i < NMI_BLOCKS; i++)
+		bsa_heap_free_pages(crew.heap, blocks[i], NMI_PAGES);
+	bsa_heap_free_pages(crew.heap, blocks[0], NMI_PAGES);
+	bsa_heap_free_pages(crew.heap, blocks[1] + PAGE_SIZE, 1);
+	blocks[NMI_BLOCKS] =
+		bsa_heap_alloc_pages(crew.heap, NMI_PAGES, 1, BSA_TEST_GFP);
+}
+
+/*
+ * An NMI frees pages while the CPU that it has interrupted holds the lock. They
+ * are free at once, for those who count and for those who want a large block.
+ */
+static void pages_freed_in_nmi_are_free(struct kunit *test)
+{
+	struct bsa_buddy *buddy = &crew.heap->buddy;
+	void **blocks = stress_memory(test, (NMI_BLOCKS + 1) * sizeof(void *));
+	unsigned long flags, total = bsa_heap_nr_pages(crew.heap);
+	unsigned int round, i;
+	void *largest;
+
+	crew.data = blocks;
+	KUNIT_ASSERT_EQ(test, bsa_contexts_start(free_blocks_in_nmi), 0);
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < NMI_BLOCKS; i++) {
+			blocks[i] = bsa_heap_alloc_pages(crew.heap, NMI_PAGES,
+							 1, BSA_TEST_GFP);
+			KUNIT_ASSERT_NOT_NULL(test, blocks[i]);
+		}
+		raw_spin_lock_irqsave(&buddy->lock, flags);
+		bsa_nmi_here();
+		raw_spin_unlock_irqrestore(&buddy->lock, flags);
+		KUNIT_EXPECT_FALSE(test, llist_empty(&buddy->deferred));
+		KUNIT_EXPECT_NULL(test, blocks[NMI_BLOCKS]);
+		/* It is free already, also before it is where it belongs. */
+		bsa_heap_free_pages(crew.heap, blocks[2], NMI_PAGES);
+		if (round)
+			KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(crew.heap),
+					total);
+		largest = bsa_heap_alloc_pages(crew.heap, crew.largest, 1,
+					       GFP_ATOMIC);
+		KUNIT_EXPECT_NOT_NULL(test, largest);
+		bsa_heap_free_pages(crew.heap, largest, crew.largest);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(crew.heap).refused_frees,
+				3 * (round + 1));
+		expect_whole_heap(test);
+	}
+}
+
+/* What the worker has, it gets and gives back step by step. */
+static void walk_objects(struct nest *nest, void **objs)
+{
+	unsigned int i;
+
+	for (i = 0; i < NEST_OBJECTS; i++) {
+		bsa_step_begin();
+		objs[i] = bsa_heap_alloc(crew.heap, nest_size(i), 1,
+					 GFP_ATOMIC);
+		bsa_step_end();
+		if (objs[i])
+			nest_take(nest->w, objs[i], nest_size(i));
+		else
+			fail(nest->w, "allocation failed", NULL, nest_size(i));
+		objs[i] = xchg(&nest->object[i], objs[i]);
+	}
+	for (i = 0; i < NEST_OBJECTS; i++) {
+		if (!objs[i])
+			continue;
+		nest_give(nest->w, objs[i], nest_size(i));
+		bsa_step_begin();
+		bsa_heap_free(crew.heap, objs[i]);
+		bsa_step_end();
+	}
+}
+
+/* Many in one call, and more pages than are kept. */
+static void walk_bulks(void **objs)
+{
+	unsigned int i;
+	size_t nr;
+
+	bsa_step_begin();
+	nr = bsa_heap_alloc_bulk(crew.heap, 64, GFP_ATOMIC, NEST_OBJECTS, objs);
+	bsa_heap_free_bulk(crew.heap, nr, objs);
+	bsa_step_end();
+	for (i = 0; i < NEST_OBJECTS; i++)
+		objs[i] = bsa_heap_alloc_pages_lowmem(crew.heap, 1, SZ_16K,
+						      GFP_ATOMIC);
+	bsa_step_begin();
+	bsa_heap_free_bulk(crew.heap, NEST_OBJECTS, objs);
+	bsa_step_end();
+}
+
+static void walk_all_paths(struct worker *w)
+{
+	struct nest *nest = per_cpu_ptr(&nests, w->cpu);
+	void *objs[NEST_OBJECTS];
+	unsigned int i;
+
+	for (i = 0; i < NEST_WALKS && !stopped(); i++) {
+		walk_objects(nest, objs);
+		walk_bulks(objs);
+	}
+}
+
+/*
+ * As above, but on one CPU, which is interrupted after each instruction: there
+ * is none at which an NMI could not come.
+ */
+static void nmis_may_come_at_every_instruction(struct kunit *test)
+{
+	struct nest *nest = per_cpu_ptr(&nests, 1);
+
+	start_nests(test);
+	start_workers(test, cpumask_of(1), walk_all_paths);
+	join_workers(test);
+	bsa_contexts_stop();
+	kunit_info(test, "%u steps, %u of them in the fast path, %u without memory, %u frees deferred\n",
+		   nest->times[BSA_STEP], nest->busy[BSA_STEP],
+		   nest->failures[BSA_STEP], nest->deferred[BSA_STEP]);
+	KUNIT_EXPECT_GT(test, nest->busy[BSA_STEP], 0U);
+	KUNIT_EXPECT_GT(test, nest->deferred[BSA_STEP], 0U);
+	empty_nest(nest);
+	KUNIT_EXPECT_FALSE(test, crew.stop);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(crew.heap).refused_frees, 0);
 	expect_whole_heap(test);
 }
 
@@ -1276,6 +1576,94 @@ static void cpu_leaves_its_memory_to_others(struct kunit *test)
 	}
 }
 
+#define TRAFFIC_SLOTS	512
+#define TRAFFIC_ROUNDS	6
+
+/**
+ * struct traffic - objects of two heaps that all CPUs exchange
+ * @heap: the heaps
+ * @slot: the objects of each
+ * @calls: exchanges by all workers
+ * @done: it is over
+ */
+struct traffic {
+	struct bsa_heap *heap[2];
+	void *slot[2][TRAFFIC_SLOTS];
+	atomic_long_t calls;
+	bool done;
+};
+
+static size_t traffic_size(unsigned int i)
+{
+	return i % 32 ? 8UL << i % 9 : PAGE_SIZE << i / 32 % 4;
+}
+
+static void exchange_in_traffic(struct worker *w)
+{
+	struct traffic *t = crew.data;
+	struct rnd_state rnd;
+	unsigned int i, h;
+	void *ptr;
+
+	prandom_seed_state(&rnd, w->index);
+	while (!READ_ONCE(t->done) && !stopped()) {
+		i = prandom_u32_state(&rnd) % TRAFFIC_SLOTS;
+		h = prandom_u32_state(&rnd) % 2;
+		ptr = NULL;
+		if (prandom_u32_state(&rnd) % 4) {
+			ptr = bsa_heap_alloc(t->heap[h], traffic_size(i), 1,
+					     GFP_ATOMIC);
+			if (ptr)
+				mark(ptr, traffic_size(i));
+			else
+				fail(w, "allocation failed", NULL,
+				     traffic_size(i));
+		}
+		ptr = xchg(&t->slot[h][i], ptr);
+		if (ptr && !is_intact(ptr, traffic_size(i), (unsigned long)ptr))
+			fail(w, "contents have changed", ptr, traffic_size(i));
+		bsa_heap_free(t->heap[h], ptr);
+		atomic_long_inc(&t->calls);
+	}
+}
+
+/*
+ * One CPU after the other goes offline and comes back, while all of them, and
+ * whoever ran there, allocate from two heaps and free what others have.
+ */
+static void cpus_come_and_go_under_load(struct kunit *test)
+{
+	struct traffic *t = stress_memory(test, sizeof(*t));
+	unsigned int round, cpu = 0, h, i;
+	long calls;
+
+	t->heap[0] = crew.heap;
+	t->heap[1] = bsa_test_heap(test, SZ_4M);
+	crew.data = t;
+	start_workers(test, cpu_online_mask, exchange_in_traffic);
+	for (round = 0; round < TRAFFIC_ROUNDS; round++) {
+		cpu = cpumask_next(cpu, cpu_online_mask);
+		if (cpu >= nr_cpu_ids)
+			cpu = cpumask_next(0, cpu_online_mask);
+		KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
+		calls = atomic_long_read(&t->calls);
+		msleep(20);
+		KUNIT_EXPECT_GT(test, atomic_long_read(&t->calls), calls);
+		KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+	}
+	WRITE_ONCE(t->done, true);
+	join_workers(test);
+
+	for (h = 0; h < 2; h++) {
+		for (i = 0; i < TRAFFIC_SLOTS; i++)
+			bsa_heap_free(t->heap[h], t->slot[h][i]);
+		KUNIT_EXPECT_EQ(test, bsa_test_stats(t->heap[h]).refused_frees,
+				0);
+	}
+	KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, t->heap[1]), 0);
+	expect_whole_heap(test);
+}
+
 /* Partial slabs of nobody but the CPU that goes offline. */
 static void build_single_class(struct worker *w)
 {
@@ -1336,9 +1724,16 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE(exhausted_heap_recovers_to_the_page),
 	KUNIT_CASE(flushes_interrupt_frees),
 	KUNIT_CASE(blocks_kept_for_cpus_are_taken_by_others),
-	KUNIT_CASE(hard_interrupts_nest_in_the_fast_path),
-	KUNIT_CASE(hard_interrupts_take_and_give_back_pages),
+	KUNIT_CASE(hard_timers_nest_in_the_fast_path),
+	KUNIT_CASE(softirqs_nest_in_the_fast_path),
+	KUNIT_CASE(irq_works_nest_in_the_fast_path),
+	KUNIT_CASE(ipis_nest_in_the_fast_path),
+	KUNIT_CASE(nmis_nest_in_the_fast_path),
+	KUNIT_CASE(all_contexts_nest_in_each_other),
+	KUNIT_CASE(pages_freed_in_nmi_are_free),
+	KUNIT_CASE(nmis_may_come_at_every_instruction),
 	KUNIT_CASE(cpu_leaves_its_memory_to_others),
+	KUNIT_CASE(cpus_come_and_go_under_load),
 	KUNIT_CASE(objects_of_an_idle_cpu_are_reused),
 	KUNIT_CASE(objects_of_an_offline_cpu_are_reused),
 	{}

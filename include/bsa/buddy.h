@@ -49,6 +49,9 @@ struct bsa_section {
  * @free_pages: free pages in all sections
  * @allocs: blocks that callers of the buddy itself got
  * @frees: blocks that they gave back
+ * @deferred: blocks in the state BSA_PAGE_KEPT that were freed in NMI while
+ *	somebody held the lock; pushed by anybody
+ * @pending: blocks taken off @deferred that wait to be freed
  * @low: sections that lie below 4 GiB physical
  * @fits: for each order, the sections that have a free block of that order or
  *	larger; the first set bit is the first fit in order of registration
@@ -61,6 +64,8 @@ struct bsa_buddy {
 	unsigned long free_pages;
 	unsigned long allocs;
 	unsigned long frees;
+	struct llist_head deferred;
+	struct llist_node *pending;
 	unsigned long low[BSA_SECTION_WORDS];
 	unsigned long fits[BSA_NR_ORDERS][BSA_SECTION_WORDS];
 	struct bsa_section *section[BSA_MAX_SECTIONS];
@@ -74,6 +79,7 @@ struct bsa_buddy {
  * @BSA_FREE_INTERIOR: inside an allocation, but not its start
  * @BSA_FREE_DOUBLE: not allocated (any more)
  * @BSA_FREE_OBJECT: pages were to be freed, but it is a slab object
+ * @BSA_FREE_UNCLEAR: one of these; in NMI there was no way to tell
  */
 enum bsa_refused {
 	BSA_FREE_OK,
@@ -82,6 +88,7 @@ enum bsa_refused {
 	BSA_FREE_INTERIOR,
 	BSA_FREE_DOUBLE,
 	BSA_FREE_OBJECT,
+	BSA_FREE_UNCLEAR,
 };
 
 /**
@@ -108,6 +115,7 @@ size_t bsa_buddy_meta_size(size_t size);
 struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 				 const struct bsa_page_request *req);
 void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page);
+void bsa_buddy_free_deferred(struct bsa_buddy *buddy);
 void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
 			    size_t align, bool low);
 enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,

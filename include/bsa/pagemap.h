@@ -49,6 +49,7 @@ enum bsa_page_state {
  *	not taken over yet, is %BSA_REMOTE words further; it is set with atomic
  *	operations by anybody.
  * @list: free block: the free list; slab: the owner's list of its state
+ * @deferred: block that was freed in NMI: link in the buddy's list of those
  * @node: slab: link in the owner's list of slabs with remote frees;
  *	node.next is %BSA_NOT_QUEUED while the slab is on no such list
  * @section: index of the section in its buddy
@@ -73,7 +74,10 @@ struct bsa_page {
 	u16 ttl;
 	u16 mask;
 	unsigned long *free;
-	struct list_head list;
+	union {
+		struct list_head list;
+		struct llist_node deferred;
+	};
 	struct llist_node node;
 	u16 section;
 	u16 capacity;

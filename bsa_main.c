@@ -371,7 +371,8 @@ unsigned long bsa_heap_nr_free_pages(struct bsa_heap *heap)
 {
 	heap = heap_or_default(heap);
 	bsa_buddy_free_deferred(&heap->buddy);
-	return READ_ONCE(heap->buddy.free_pages) +
+	/* It changes all the time. */
+	return data_race(heap->buddy.free_pages) +
 	       bsa_percpu_kept_pages(heap, -1);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_nr_free_pages);
@@ -403,6 +404,13 @@ size_t bsa_heap_allocated_bytes(struct bsa_heap *heap)
 }
 EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
 
+/* What others count all the time. */
+static unsigned long figure(const unsigned long *value)
+{
+	/* What was right a moment ago is good enough. */
+	return data_race(*value);
+}
+
 /**
  * bsa_heap_get_stats - totals of a heap
  * @heap: the heap; NULL is the default heap
@@ -431,23 +439,23 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 			const struct bsa_class *class = &c->slabs.class[i];
 
 			stats->allocs += bsa_class_nr_allocs(class);
-			stats->frees += READ_ONCE(c->slabs.frees[i]);
-			stats->drains += READ_ONCE(class->drains);
-			stats->refills += READ_ONCE(class->refills);
+			stats->frees += figure(&c->slabs.frees[i]);
+			stats->drains += figure(&class->drains);
+			stats->refills += figure(&class->refills);
 		}
 		for (order = 0; order < BSA_NR_ORDERS; order++) {
-			unsigned long allocs = READ_ONCE(c->pcp[order].allocs);
-			unsigned long frees = READ_ONCE(c->pcp[order].frees);
+			unsigned long allocs = figure(&c->pcp[order].allocs);
+			unsigned long frees = figure(&c->pcp[order].frees);
 
 			stats->allocs += allocs;
 			stats->frees += frees;
 			stats->live_pages += (allocs - frees) << order;
 		}
-		stats->frees += READ_ONCE(c->remote_frees) -
-				READ_ONCE(c->slabs.conflicts);
-		stats->remote_frees += READ_ONCE(c->remote_frees);
-		stats->failures += READ_ONCE(c->failures);
-		stats->refused_frees += READ_ONCE(c->slabs.conflicts);
+		stats->frees += figure(&c->remote_frees) -
+				figure(&c->slabs.conflicts);
+		stats->remote_frees += figure(&c->remote_frees);
+		stats->failures += figure(&c->failures);
+		stats->refused_frees += figure(&c->slabs.conflicts);
 	}
 	stats->refused_frees += atomic_long_read(&heap->refused);
 	stats->live_objects = bsa_percpu_live_objects(heap);

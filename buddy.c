@@ -131,7 +131,7 @@ static void free_block(struct bsa_section *section, struct bsa_page *page)
 
 	while (order < BSA_MAX_PAGE_ORDER) {
 		other = find_buddy(section, page, order);
-		if (!other || other->state != BSA_PAGE_FREE ||
+		if (!other || READ_ONCE(other->state) != BSA_PAGE_FREE ||
 		    other->order != order)
 			break;
 		del_free(section, other);
@@ -604,7 +604,8 @@ int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
 	info->phys = PFN_PHYS(section->pfn);
 	info->size = section->range.nr_pages << PAGE_SHIFT;
 	info->total_pages = section->range.nr_pages;
-	info->free_pages = READ_ONCE(section->free_pages);
+	/* It changes all the time. */
+	info->free_pages = data_race(section->free_pages);
 	info->low = section->low;
 	return 0;
 }

@@ -99,9 +99,12 @@ static void count_slabs(struct bsa_cpu *c, unsigned int index,
 	sum->full += class->nr_full;
 	sum->empty += class->nr_empty;
 	sum->allocs += bsa_class_nr_allocs(class);
-	sum->frees += READ_ONCE(c->slabs.frees[index]);
-	sum->drained += class->drained;
-	sum->drains += class->drains;
+	/* The owner counts on while this is read. */
+	sum->frees += data_race(c->slabs.frees[index]);
+	/* As above. */
+	sum->drained += data_race(class->drained);
+	/* As above. */
+	sum->drains += data_race(class->drains);
 	sum->refills += class->refills;
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 }

@@ -50,10 +50,14 @@
  * Between the two steps ttl is one too large, whatever the order in which the
  * reclaimer sees the stores, so the slab is not taken; a free that has not
  * returned yet is not one that the allocation could rely on. After them the
- * owner does not touch the slab any more. A free of an object that is free
- * already stores nothing. But between looking at slab->owner and at the bit it
- * could be overtaken, if an interrupt comes there, and the slab become somebody
- * else's. So a slab that idle names is not taken, either.
+ * owner does not touch the slab any more.
+ *
+ * A free of an object that is free already stores nothing. But between looking
+ * at slab->owner and at the bit it could be overtaken, and the slab become
+ * somebody else's. So the reclaimer first makes the slab nobody's, and then looks
+ * at idle: as long as it names a slab, a free is under way, and if it names this
+ * slab it is left alone. What remains is the time for which a store stays in the
+ * store buffer of the CPU that frees twice, since no barrier is on the fast path.
  *
  * Blocks of pages that are kept for some CPU (pcp.c) go back to the buddy then,
  * too. What another CPU holds as its active slab only that CPU can let go of.
@@ -223,8 +227,8 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 	 */
 	idle = __this_cpu_read(cpu->idle);
 	__this_cpu_write(cpu->idle, (unsigned long)slab);
-	/* Pairs with reading the bits before idle in may_take(). */
-	smp_wmb();
+	/* Pairs with smp_mb() in take_away(), as far as it goes without one. */
+	barrier();
 	/* Of a slab that is not ours it may change; but never to ours. */
 	if (unlikely(data_race(slab->owner) != (u32)idle))
 		goto odd;
@@ -233,7 +237,8 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index)))
 		goto odd;
 	__this_cpu_inc(cpu->slabs.frees[class]);
-	if (unlikely(!--slab->ttl)) {
+	/* A reclaim may read it, and takes whatever it was before for more. */
+	if (unlikely(!data_race(--slab->ttl))) {
 		free_last(this_cpu_ptr(cpu), slab, ptr, 1);
 		return true;
 	}
@@ -310,7 +315,8 @@ static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
  */
 static void queue_slab(struct bsa_cpu *owner, struct bsa_page *slab)
 {
-	if (READ_ONCE(slab->node.next) == BSA_NOT_QUEUED &&
+	/* A hint: cmpxchg() decides. */
+	if (data_race(slab->node.next) == BSA_NOT_QUEUED &&
 	    cmpxchg(&slab->node.next, BSA_NOT_QUEUED, NULL) == BSA_NOT_QUEUED)
 		llist_add(&slab->node, &owner->remote);
 }
@@ -370,8 +376,6 @@ static noinline void free_last_in_nmi(struct bsa_cpu *c, struct bsa_page *slab,
 
 	c->slabs.frees[slab->class]--;
 	__clear_bit(index, slab->free);
-	/* In this order: 0 is what keeps a reclaim off. */
-	smp_wmb();
 	WRITE_ONCE(slab->ttl, 1);
 	if (!test_and_set_bit(index, slab->free + BSA_REMOTE)) {
 		queue_slab(c, slab);
@@ -516,14 +520,37 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int index)
  * Reclaim
  */
 
-/* Is this slab to be taken away from its owner? See the top of this file. */
-static bool may_take(struct bsa_cpu *c, struct bsa_page *slab)
+/* How often a reclaim looks whether a free on another CPU is over. */
+#define IDLE_LOOKS	64
+
+/*
+ * Take a slab away from its owner, if it is unused and no free is about to touch
+ * it; see the top of this file. The caller holds the owner's lock.
+ */
+static bool take_away(struct bsa_cpu *c, struct bsa_page *slab)
 {
+	u32 owner = c->slabs.owner;
+	unsigned int looks = c->cpu == raw_smp_processor_id() ? 1 : IDLE_LOOKS;
+	unsigned long idle;
+
 	if (!bsa_slab_is_unused(slab))
 		return false;
-	/* Pairs with smp_wmb() in free_fast(). */
-	smp_rmb();
-	return READ_ONCE(c->idle) != (unsigned long)slab;
+	WRITE_ONCE(slab->owner, BSA_NOBODY);
+	/* A free that comes from here on finds that; pairs with free_fast(). */
+	smp_mb();
+	do {
+		idle = READ_ONCE(c->idle);
+		/* The lowest bit is an allocation's. */
+		if ((idle | 1) == owner)
+			break;
+		cpu_relax();
+	} while (--looks);
+	if (idle == (unsigned long)slab) {
+		WRITE_ONCE(slab->owner, owner);
+		return false;
+	}
+	bsa_slabs_detach(&c->slabs, slab, BSA_NOBODY);
+	return true;
 }
 
 /*
@@ -533,7 +560,7 @@ static bool may_take(struct bsa_cpu *c, struct bsa_page *slab)
 static bool reclaim_cpu(struct bsa_cpu *c)
 {
 	struct llist_node *node, *next, *keep = NULL;
-	struct bsa_page *slab;
+	struct bsa_page *slab, *other;
 	bool passed_on = false;
 	unsigned long flags;
 	unsigned int class;
@@ -542,11 +569,9 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 	for (class = 0; class < BSA_ALL_CLASSES; class++) {
 		struct list_head *empty = &c->slabs.class[class].empty;
 
-		while ((slab = list_first_entry_or_null(empty, struct bsa_page,
-							list))) {
-			bsa_slabs_detach(&c->slabs, slab, BSA_NOBODY);
-			release_slab(c->heap, slab);
-		}
+		list_for_each_entry_safe(slab, other, empty, list)
+			if (take_away(c, slab))
+				release_slab(c->heap, slab);
 	}
 
 	for (;;) {
@@ -554,27 +579,29 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 		if (!node)
 			break;
 		for (; node; node = next) {
+			bool ours, taken;
+
 			next = node->next;
 			slab = llist_entry(node, struct bsa_page, node);
-			if (slab->owner == c->slabs.owner &&
-			    !may_take(c, slab)) {
-				node->next = keep;
+			ours = slab->owner == c->slabs.owner;
+			taken = ours && take_away(c, slab);
+			if (ours && !taken) {
+				WRITE_ONCE(node->next, keep);
 				keep = node;
 				continue;
 			}
 			/* A full barrier, as in next_queued(). */
 			xchg(&node->next, BSA_NOT_QUEUED);
-			if (slab->owner != c->slabs.owner) {
+			if (taken) {
+				release_slab(c->heap, slab);
+			} else {
 				pass_on(slab);
 				passed_on = true;
-				continue;
 			}
-			bsa_slabs_detach(&c->slabs, slab, BSA_NOBODY);
-			release_slab(c->heap, slab);
 		}
-		c->pending = NULL;
+		WRITE_ONCE(c->pending, NULL);
 	}
-	c->pending = keep;
+	WRITE_ONCE(c->pending, keep);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return passed_on;
 }
@@ -1116,9 +1143,10 @@ unsigned long bsa_percpu_live_objects(struct bsa_heap *heap)
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c)) {
 		for (class = 0; class < BSA_ALL_CLASSES; class++)
 			live += bsa_class_nr_allocs(&c->slabs.class[class]) -
-				READ_ONCE(c->slabs.frees[class]);
-		live += READ_ONCE(c->slabs.conflicts) -
-			READ_ONCE(c->remote_frees);
+				/* See below. */
+				data_race(c->slabs.frees[class]);
+		/* See below. */
+		live += data_race(c->slabs.conflicts - c->remote_frees);
 	}
 	/* While others allocate, the figures do not quite fit together. */
 	return max(live, 0L);
@@ -1410,8 +1438,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 	slab = bsa_page_of(ptrs[0]);
 	idle = c->idle;
 	WRITE_ONCE(c->idle, (unsigned long)slab);
-	/* Pairs with reading the bits before idle in may_take(). */
-	smp_wmb();
+	barrier();
 	/* As in free_fast(). */
 	if (likely(data_race(slab->owner) == (u32)idle)) {
 		freed = bsa_slab_put_many(slab, min_t(size_t, nr, BULK_BATCH),

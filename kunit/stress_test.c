@@ -43,8 +43,9 @@ static unsigned long parameter(const char *name, unsigned long value)
 	return value;
 }
 
-/* Kernels in which every access to memory is looked at. */
-#define SLOWNESS	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) ? 4 : 1)
+/* Kernels in which every access, or every lock that sleeps, is looked at. */
+#define SLOWNESS	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) || \
+			 IS_ENABLED(CONFIG_PREEMPT_RT) ? 4 : 1)
 
 /* For a whole test; the first is when workers are asked to stop. */
 #define TIMEOUT		(150 * HZ * SLOWNESS)

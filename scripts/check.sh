@@ -34,6 +34,7 @@ show() {
 # It stops for longer than by default: of four CPUs, often no more than two run at
 # a time, or fewer.
 declare -A parameters=(
+	[kasan]="ops=300000"
 	[kcsan]="ops=200000"
 )
 declare -A append=(

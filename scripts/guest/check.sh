@@ -209,6 +209,8 @@ read_debugfs() {
 }
 
 run_kunit() {
+	# insmod waits for the tests, and for some of them minutes.
+	echo 600 >/proc/sys/kernel/hung_task_timeout_secs
 	insmod /modules/bsa.ko size=64M || return
 	read_debugfs &
 	insmod /modules/bsa_kunit.ko "$@"

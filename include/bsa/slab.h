@@ -318,8 +318,8 @@ static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 			     !bsa_set_free(free, index)))
 			break;
 	}
-	/* As in free_fast(). */
 	if (i)
+		/* As in free_fast(). */
 		data_race(slab->ttl = full ? 0 : slab->ttl - i);
 	return i;
 }

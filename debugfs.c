@@ -7,6 +7,8 @@
  *   slabinfo   slabs and objects of each size class, as /proc/slabinfo
  *   percpu     the same for each CPU that owns slabs
  *   stat       counters, in the form of /proc/vmstat
+ *   validate   reading it checks the whole heap, and says what is wrong; after a
+ *              write the log says it
  *
  * Everything here only reads. Counters of other CPUs are read as they are, so
  * the figures agree with each other at a quiet moment.
@@ -14,6 +16,7 @@
 #include <bsa/compat.h>
 #include <bsa/debugfs.h>
 #include <bsa/percpu.h>
+#include <bsa/validate.h>
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
 
@@ -203,6 +206,37 @@ static int stat_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(stat);
 
+static int validate_show(struct seq_file *m, void *unused)
+{
+	bsa_validate(m->private, m, false);
+	return 0;
+}
+
+/* Room for all that can be wrong, so that it is looked for only once. */
+static int validate_open(struct inode *inode, struct file *file)
+{
+	return single_open_size(file, validate_show, inode->i_private,
+				4 * PAGE_SIZE);
+}
+
+static ssize_t validate_write(struct file *file, const char __user *buf,
+			      size_t count, loff_t *pos)
+{
+	struct seq_file *m = file->private_data;
+
+	bsa_validate(m->private, NULL, false);
+	return count;
+}
+
+static const struct file_operations validate_fops = {
+	.owner = THIS_MODULE,
+	.open = validate_open,
+	.read = seq_read,
+	.write = validate_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
 /**
  * bsa_debugfs_add - make the files of a heap
  * @heap: the heap
@@ -218,6 +252,8 @@ void bsa_debugfs_add(struct bsa_heap *heap)
 			    &slabinfo_fops);
 	debugfs_create_file("percpu", 0400, heap->debugfs, heap, &percpu_fops);
 	debugfs_create_file("stat", 0400, heap->debugfs, heap, &stat_fops);
+	debugfs_create_file("validate", 0600, heap->debugfs, heap,
+			    &validate_fops);
 }
 
 /**

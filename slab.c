@@ -43,10 +43,6 @@
 /* What an owner without an active slab allocates from. */
 static unsigned long no_objects[BSA_REMOTE + 1];
 
-/* All bitmaps that do not fit into a descriptor take as much as the largest. */
-#define BITMAP_BYTES	(2 * BSA_REMOTE * sizeof(unsigned long))
-#define BITMAPS_PER_PAGE	(PAGE_SIZE / BITMAP_BYTES)
-
 /**
  * bsa_bitmap_pool_init - start without any bitmap
  * @pool: the pool
@@ -77,7 +73,7 @@ static unsigned long *alloc_bitmap(struct bsa_bitmap_pool *pool)
 			return NULL;
 		}
 		WRITE_ONCE(page->state, BSA_PAGE_BITMAPS);
-		page->free0 = GENMASK(BITMAPS_PER_PAGE - 1, 0);
+		page->free0 = GENMASK(BSA_BITMAPS_PER_PAGE - 1, 0);
 		list_add(&page->list, &pool->pages);
 	}
 	slot = __ffs(page->free0);
@@ -86,7 +82,7 @@ static unsigned long *alloc_bitmap(struct bsa_bitmap_pool *pool)
 		list_del(&page->list);
 	base = bsa_page_address(pool->buddy, page);
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
-	return base + slot * BITMAP_BYTES;
+	return base + slot * BSA_BITMAP_BYTES;
 }
 
 static void free_bitmap(struct bsa_bitmap_pool *pool, unsigned long *bitmap)
@@ -97,8 +93,8 @@ static void free_bitmap(struct bsa_bitmap_pool *pool, unsigned long *bitmap)
 	raw_spin_lock_irqsave(&pool->lock, flags);
 	if (!page->free0)
 		list_add(&page->list, &pool->pages);
-	__set_bit(offset_in_page(bitmap) / BITMAP_BYTES, &page->free0);
-	if (page->free0 == GENMASK(BITMAPS_PER_PAGE - 1, 0)) {
+	__set_bit(offset_in_page(bitmap) / BSA_BITMAP_BYTES, &page->free0);
+	if (page->free0 == GENMASK(BSA_BITMAPS_PER_PAGE - 1, 0)) {
 		list_del(&page->list);
 		bsa_buddy_free(pool->buddy, page);
 	}

@@ -8,6 +8,7 @@
  */
 #include "test_util.h"
 
+#include <bsa/validate.h>
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/io.h>
@@ -528,4 +529,15 @@ void bsa_test_expect_sums(struct kunit *test, struct bsa_heap *heap)
 			stats.managed_bytes);
 	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap),
 			stats.allocated_bytes);
+	bsa_test_expect_valid(test, heap);
+}
+
+/**
+ * bsa_test_expect_valid - what a quiet heap knows about itself must be true
+ * @test: the test
+ * @heap: the heap; NULL is the default heap
+ */
+void bsa_test_expect_valid(struct kunit *test, struct bsa_heap *heap)
+{
+	KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 0);
 }

@@ -61,6 +61,7 @@ void bsa_test_give_back(struct bsa_heap *heap, size_t nr, void **ptrs);
 unsigned long bsa_test_count_free_pages(struct kunit *test,
 					struct bsa_heap *heap);
 void bsa_test_expect_sums(struct kunit *test, struct bsa_heap *heap);
+void bsa_test_expect_valid(struct kunit *test, struct bsa_heap *heap);
 
 struct bsa_stats bsa_test_stats(struct bsa_heap *heap);
 

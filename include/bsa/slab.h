@@ -8,6 +8,10 @@
 /* No slab has more objects than fit between the words of its two bitmaps. */
 #define BSA_MAX_OBJECTS		(BSA_REMOTE * BITS_PER_LONG)
 
+/* All bitmaps that do not fit into a descriptor take as much as the largest. */
+#define BSA_BITMAP_BYTES	(2 * BSA_REMOTE * sizeof(unsigned long))
+#define BSA_BITMAPS_PER_PAGE	(PAGE_SIZE / BSA_BITMAP_BYTES)
+
 static inline size_t bsa_class_size(unsigned int class)
 {
 	return class < BSA_NR_CLASSES ? 8UL << class :

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _BSA_VALIDATE_H
+#define _BSA_VALIDATE_H
+
+#include <linux/types.h>
+
+struct bsa_heap;
+struct seq_file;
+
+unsigned long bsa_validate(struct bsa_heap *heap, struct seq_file *m,
+			   bool quiet);
+
+#endif /* _BSA_VALIDATE_H */

@@ -22,8 +22,7 @@ active proctype cpu0() provided (!in_irq)
 
 end:
 	do
-	:: alloc_fast(0, 1)
-	:: alloc_here(0, 1)
+	:: alloc_object(0, 1)
 	:: free_object(0, 1)
 #ifndef THIRD
 	:: d_step { SETTLED && !over -> irqs_off = 1; cpu0_is = DYING };
@@ -36,19 +35,19 @@ end_offline:
 active proctype irq0()
 {
 	LOCALS;
+	byte found;
 
 end:
 	do
-	:: d_step { !over && IRQS_ON -> in_irq = 1 };
+	:: d_step { !over && IRQS_ON -> in_irq = 1; found = MY_IDLE(0) };
 	   if
 	   :: flush_here(0, 4)
 #ifndef THIRD
-	   :: alloc_fast(0, 4)
-	   :: alloc_here(0, 4)
+	   :: alloc_object(0, 4)
 	   :: free_object(0, 4)
 #endif
 	   fi;
-	   atomic { in_irq = 0; irqs_off = 0 }
+	   atomic { assert(MY_IDLE(0) == found); in_irq = 0; irqs_off = 0; found = 0 }
 	od
 }
 
@@ -59,7 +58,7 @@ active proctype cpu1()
 end:
 	do
 #ifdef THIRD
-	:: alloc_here(1, 2)
+	:: alloc_object(1, 2)
 	:: free_object(1, 2)
 	:: d_step { !over -> BEGIN };
 	   flush_here(1, 2);

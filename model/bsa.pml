@@ -2,38 +2,42 @@
 /*
  * The lock-free part of percpu.c and slab.c, as a model for spin
  *
- * One slab of two objects, three CPUs, the shared set, and an interrupt on
- * CPU 0. The files that include this one say which CPU does what. Nobody counts
- * operations: everyone goes on for ever, so all sequences are covered, however
- * long. Whenever nobody is in the middle of anything, "the end" may come: all is
- * flushed, and then nothing may be missing (finish()).
+ * One slab of two objects (-DTHREE: three), three CPUs, the shared set, and an
+ * interrupt on CPU 0. The files that include this one say which CPU does what.
+ * Nobody counts operations: everyone goes on for ever, so all sequences are
+ * covered, however long. Whenever nobody is in the middle of anything, "the end"
+ * may come: all is flushed, and then nothing may be missing (finish()).
  *
  * Other slabs are not there, but what depends on them is left open: whether
- * another empty slab is kept (insert_keep(), insert_release()).
+ * another empty slab is kept (insert_keep(), insert_release()), and that an
+ * interrupt frees into another slab (free_other()). Nor are there bulk allocations, bitmaps of more than one word, holes in them, statistics, and the
+ * buddy: pages that come back are there at once for whoever wants a new slab.
  *
  * Steps. A d_step is one step, and has at most one access to something that
  * others may access at the same moment: owner, remote, node.next, the llist,
- * busy, free. What goes with it in the same step is what others cannot tell from
- * another order: taking a lock before it, releasing one (or the pages) after it,
- * what only that lock's holder looks at, an owner that cannot change since the
- * lock is held, and the decision to free an object before the free's first step.
- * That free is the owner's alone is not taken for granted: the load and the
- * store that belongs to it are two steps, and rmw() complains about any other
- * context that is between its own two. So is ttl: set_ttl() complains if the
- * slab is somebody else's by then.
+ * idle, free, ttl. What goes with it in the same step is what others cannot tell
+ * from another order: taking a lock before it, releasing one (or the pages) after
+ * it, what only that lock's holder looks at, an owner that cannot change since
+ * the lock is held, and the decision to free an object before the free's first
+ * step. That free[] is the owner's alone is not taken for granted: the load and
+ * the store that belongs to it are two steps, and rmw() complains about any
+ * other context that is between its own two. So is ttl: set_ttl() complains if
+ * the slab is somebody else's by then.
  *
  * Interrupts. The context of CPU 0's interrupt runs to its end while CPU 0's
  * other context stands still; it may begin between any two steps outside of
- * "interrupts off", or even there if it is an NMI (-DNMI).
+ * "interrupts off", or even there if it is an NMI (-DNMI). It must leave idle as
+ * it has found it. So it makes no difference whether idle is loaded and stored
+ * in one step, or in two, and here that is one.
  *
  * Store buffers (-DTSO). On x86 a CPU's stores are seen by others later, but in
  * order, and its locked instructions wait until all are seen. CPU 0 has such a
- * buffer, in its interrupts, too. It holds what CPU 0 stores into busy, free,
+ * buffer, in its interrupts, too. It holds what CPU 0 stores into idle, free,
  * ttl and (to unlock) lock. What it stores into owner is not delayed, nor is
  * what it stores for others under a lock: no load lies between these stores and
  * the next locked instruction (the next lock, of the other owner or of the
  * buddy), so nobody can tell; it waits for what is in the buffer, since stores
- * stay in order. Others' stores into busy, free and ttl are not delayed: who has
+ * stay in order. Others' stores into idle, free and ttl are not delayed: who has
  * which part is symmetric, and CPU 0 has them all in turn. CPU 0 alone loads
  * what it stored from its own buffer.
  */
@@ -43,29 +47,38 @@
 
 /* enum bsa_page_state; NONE: its pages are the buddy's. */
 #define NONE		0
-#define ALLOCATED	1
-#define ACTIVE		2
-#define PARTIAL		3
-#define FULL		4
-#define EMPTY		5
+#define ACTIVE		1
+#define PARTIAL		2
+#define FULL		3
+#define EMPTY		4
 
-/* bsa_cpu.busy */
-#define NOT_BUSY	0
-#define SLAB		1	/* this slab */
-#define OTHER		2	/* the struct bsa_cpu, or any other slab */
+/* bsa_cpu.idle */
+#define IDLE		0	/* the owner's number */
+#define BUSY		1	/* the same less one: between enter() and leave() */
+#define SLAB		2	/* this slab */
+#define OTHER		3	/* another slab */
 
-#define ALL		3	/* both objects */
-#define MANY		3	/* U16_MAX */
+#ifdef THREE
+#define CAPACITY	3
+#else
+#define CAPACITY	2
+#endif
+#define ALL		((1 << CAPACITY) - 1)
+#define MANY		7	/* U16_MAX */
 
-/* struct bsa_page. An owner's number is that of its set and one; 0: nobody. */
-byte owner, state = NONE, free, remote, ttl;
+/* hweight_long() */
+#define NR(bits)	(((bits) & 1) + (((bits) >> 1) & 1) + (((bits) >> 2) & 1))
+
+/* struct bsa_page. An owner's number is that of its set and one. */
+#define NOBODY		0
+byte owner = NOBODY, state = NONE, free, remote, ttl;
 bit queued;			/* node.next is not BSA_NOT_QUEUED */
 byte listed;			/* whose list it is on */
 
 /* struct bsa_cpu: the slab is on this llist, pending here, active here. */
 bit on_llist[SETS], pending[SETS], current[SETS];
 bit lock[SETS];
-byte busy[SETS];
+byte idle[SETS];
 
 /* Not in the code: what users hold, and what is going on. */
 byte live;			/* objects that somebody holds */
@@ -82,13 +95,13 @@ byte cpu0_is;
 
 #ifdef TSO
 #define DEPTH		4
-#define V_BUSY		0
+#define V_IDLE		0
 #define V_FREE		1
 #define V_TTL		2
 #define V_LOCK		3
 
 chan stores = [DEPTH] of { byte, byte };
-byte my_busy;			/* what CPU 0 has last stored */
+byte my_idle;			/* what CPU 0 has last stored */
 byte my_free, nr_free_stores;	/* the same while it is in the buffer, else 0 */
 byte my_ttl, nr_ttl_stores;
 byte unseen;			/* allocations that no other CPU can know of yet */
@@ -96,18 +109,19 @@ byte unseen;			/* allocations that no other CPU can know of yet */
 #define IN_BUFFER(me)	((me) == 0)
 #define ROOM(me)	(!IN_BUFFER(me) || len(stores) <= DEPTH - 2)
 #define FENCE(me)	(!IN_BUFFER(me) || empty(stores))
-#define MY_BUSY(me)	(IN_BUFFER(me) -> my_busy : busy[me])
+#define MY_IDLE(me)	(IN_BUFFER(me) -> my_idle : idle[me])
 #define MY_FREE(me)	(IN_BUFFER(me) && nr_free_stores -> my_free : free)
 #define MY_TTL(me)	(IN_BUFFER(me) && nr_ttl_stores -> my_ttl : ttl)
+#define IDLE_OF(set, me) (IN_BUFFER(me) && set == 0 -> my_idle : idle[set])
 #define ELSEWHERE(me)	(!IN_BUFFER(me) && nr_free_stores)
 #define KNOWN(me)	(IN_BUFFER(me) -> live : live & ~unseen)
 #define SETTLED		empty(stores)
 
-inline set_busy(me, value)
+inline set_idle(me, value)
 {
 	if
-	:: IN_BUFFER(me) -> stores!V_BUSY,value; my_busy = value
-	:: else -> busy[me] = value
+	:: IN_BUFFER(me) -> stores!V_IDLE,value; my_idle = value
+	:: else -> idle[me] = value
 	fi
 }
 
@@ -153,8 +167,9 @@ end:
 	:: d_step {
 		stores?what,value;
 		if
-		:: what == V_BUSY -> busy[0] = value
+		:: what == V_IDLE -> idle[0] = value
 		:: what == V_FREE ->
+			assert(owner == 1 || owner == SHARED + 1);
 			free = value;
 			unseen = unseen & value;
 			nr_free_stores--;
@@ -181,17 +196,18 @@ end:
 #else
 #define ROOM(me)	true
 #define FENCE(me)	true
-#define MY_BUSY(me)	busy[me]
+#define MY_IDLE(me)	idle[me]
 #define MY_FREE(me)	free
 #define MY_TTL(me)	ttl
+#define IDLE_OF(set, me) idle[set]
 #define ELSEWHERE(me)	false
 #define KNOWN(me)	live
 #define SETTLED		true
 byte unseen;
 
-inline set_busy(me, value)
+inline set_idle(me, value)
 {
-	busy[me] = value
+	idle[me] = value
 }
 
 inline set_free(me, value)
@@ -214,19 +230,22 @@ inline clear_lock(me, set)
 
 /* What double.pml hooks in: nobody else frees twice. */
 #ifndef DOUBLE
+#define MAY_FREE(me, what)	(KNOWN(me) & what)
 #define PICKED
-#define TAKEN
+#define TAKEN		live = live | o
 #define RELEASED
 #define CONFLICTS(bits)	assert((bits) == 0)
-#define BEGIN_ALLOC	BEGIN
-#define END_ALLOC	END
+#define IS_FREE(bits)	(false)
+#define FREE_OF_FREE	assert(false)
+#define LEFT_OVER	remote
 #endif
 
 /*
  * Each context has these. c: whose slab it works on; o: the object that it
- * frees; f, r: words that it has loaded; to: an owner that it has loaded.
+ * frees; f, r, t: free, remote and ttl that it has loaded; to: an owner that it
+ * has loaded; was: what it found in idle.
  */
-#define LOCALS byte c, o, f, r, to, phase
+#define LOCALS byte c, o, f, r, t, to, was, phase
 
 #define QUEUES (on_llist[0] + on_llist[1] + on_llist[2] + on_llist[3] + \
 		pending[0] + pending[1] + pending[2] + pending[3])
@@ -245,7 +264,7 @@ inline clear_lock(me, set)
 #define BEGIN	running++
 #define END	running--
 
-/* "bits.free" is about to be changed by this context. */
+/* free[] is about to be changed by this context. */
 inline rmw(me, ctx)
 {
 	assert(writer == 0 && !ELSEWHERE(me));
@@ -253,25 +272,26 @@ inline rmw(me, ctx)
 	f = MY_FREE(me)
 }
 
-/* bsa_slab_take(): the load, and which object it will be */
+/* bsa_class_take(): the loads, and which object it will be */
+#define READY(me, set)	(current[set] && (MY_FREE(me) & ~remote))
+
 inline pick(me, ctx)
 {
 	rmw(me, ctx);
-	assert(f != 0);
 	if
-	:: f & 1 -> o = 1
-	:: else -> o = 2
+	:: f & ~remote & 1 -> o = 1
+	:: !(f & ~remote & 1) && (f & ~remote & 2) -> o = 2
+	:: else -> o = 4
 	fi;
+	/* Nothing is handed out twice. */
+	assert(((live | dying) & o) == 0);
 	PICKED
 }
 
 /* The store */
 inline take(me, set)
 {
-	/* Nothing is handed out twice. */
-	assert(((live | dying) & o) == 0);
 	assert(owner == set + 1);
-	live = live | o;
 	TAKEN;
 #ifdef TSO
 	if
@@ -289,7 +309,7 @@ inline take(me, set)
 inline released()
 {
 	assert((live | dying) == 0);
-	assert(state != NONE && owner == 0 && listed == 0 && !IS_CURRENT);
+	assert(state != NONE && owner == NOBODY && listed == 0 && !IS_CURRENT);
 	RELEASED;
 	state = NONE
 }
@@ -334,12 +354,12 @@ inline pass_on(me)
 {
 	to = owner;
 	if
-	:: to != 0 -> queue_slab(me, 0)
-	:: to == 0
+	:: to != NOBODY -> queue_slab(me, 0)
+	:: to == NOBODY
 	fi
 }
 
-/* drain_word(): READ_ONCE(), xchg(), load of bits.free; its store */
+/* drain_word(): READ_ONCE(), xchg(), load of the word; its store */
 inline take_over(me, ctx)
 {
 	r = remote;
@@ -356,12 +376,11 @@ inline taken_over(me)
 	r = 0
 }
 
-/* ... for the current slab of a set */
-inline drain_current(me, ctx, set)
+inline drain_word(me, ctx)
 {
 	if
-	:: !current[set] || remote == 0
-	:: d_step { current[set] && remote != 0 && FENCE(me) -> take_over(me, ctx) };
+	:: remote == 0
+	:: d_step { remote != 0 && FENCE(me) -> take_over(me, ctx) };
 	   d_step { ROOM(me) -> taken_over(me) }
 	fi
 }
@@ -377,43 +396,33 @@ inline insert_keep(set)
 	if
 	:: free == 0 -> ttl = 1; state = FULL
 	:: free == ALL -> state = EMPTY
-	:: else -> ttl = 1; state = PARTIAL
+	:: else -> ttl = CAPACITY - NR(free); state = PARTIAL
 	fi
 }
 
 inline insert_release(set)
 {
 	assert(owner == set + 1 && listed == 0 && !IS_CURRENT);
-	owner = 0
+	owner = NOBODY
 }
 
-/* bsa_slabs_place() of a slab that stays, or does not */
-inline place_keep(set)
+/* unlist_slab() */
+inline unlist(set)
 {
-	assert(owner == set + 1);
-	if
-	:: state == ACTIVE -> ttl = MANY
-	:: else ->
-		assert(listed == set + 1);
-		listed = 0;
-		insert_keep(set)
-	fi
+	assert(owner == set + 1 && listed == set + 1);
+	listed = 0
 }
 
-inline place_release(set)
-{
-	assert(listed == set + 1);
-	listed = 0;
-	insert_release(set)
-}
-
-inline place(me, set)
+/* What bsa_slabs_drain() does after it has drained */
+inline place_drained(me, set)
 {
 	if
-	:: d_step { FENCE(me) -> place_keep(set) }
+	:: state == ACTIVE
+	:: d_step { state != ACTIVE && FENCE(me) -> unlist(set); insert_keep(set) }
 	:: d_step {
-		FENCE(me) && state != ACTIVE && free == ALL ->
-		place_release(set)
+		state != ACTIVE && free == ALL && FENCE(me) ->
+		unlist(set);
+		insert_release(set)
 	   };
 	   d_step { released() }
 	fi
@@ -430,10 +439,7 @@ inline drain_queued(me, ctx, set)
 		queued = 0
 	};
 	if
-	:: owner == set + 1 && remote == 0 -> place(me, set)
-	:: d_step { owner == set + 1 && remote != 0 && FENCE(me) -> take_over(me, ctx) };
-	   d_step { ROOM(me) -> taken_over(me) };
-	   place(me, set)
+	:: owner == set + 1 -> drain_word(me, ctx); place_drained(me, set)
 	:: owner != set + 1 -> pass_on(me)
 	fi
 }
@@ -441,30 +447,31 @@ inline drain_queued(me, ctx, set)
 /* bsa_slabs_refill(); the caller holds the lock. */
 inline refill(me, ctx, set)
 {
-	drain_current(me, ctx, set);
-	d_step {
-		FENCE(me) ->
+	if
+	:: current[set] && MY_FREE(me) != 0 ->
+		/* next_word() */
+		drain_word(me, ctx)
+	:: d_step {
+		!(current[set] && MY_FREE(me) != 0) && FENCE(me) ->
 		if
-		:: current[set] && free == 0 ->
-			/* bsa_slabs_deactivate() */
-			current[set] = 0;
-			insert_keep(set)
+		:: current[set] -> current[set] = 0; insert_keep(set)
 		:: else
 		fi;
 		if
-		:: !current[set] && listed == set + 1 && state != FULL ->
-			activate(set)
+		:: listed == set + 1 && state != FULL -> activate(set)
 		:: else
 		fi
-	};
-	drain_current(me, ctx, set)
+	   }
+	fi
 }
 
-/* activate(), but for next_word() */
+/* What a reclaim relies on. */
+#define TTL_FITS (state != PARTIAL || ttl + NR(free) == CAPACITY)
+
 inline activate(set)
 {
-	assert(owner == set + 1 && listed == set + 1 && !IS_CURRENT);
-	listed = 0;
+	assert(free != 0 && TTL_FITS && !IS_CURRENT);
+	unlist(set);
 	state = ACTIVE;
 	ttl = MANY;
 	current[set] = 1
@@ -473,8 +480,8 @@ inline activate(set)
 /* bsa_slabs_detach(), but for the owner: what the lock protects */
 inline detach(set)
 {
-	assert(owner == set + 1 && listed == set + 1);
-	listed = 0;
+	assert(TTL_FITS);
+	unlist(set);
 	state = ACTIVE
 }
 
@@ -511,55 +518,49 @@ inline adopt_shared(me, ctx)
 	fi
 }
 
-/* The fast path of alloc_object() */
-inline alloc_fast(me, ctx)
+/* new_slab(); others may look at the slab once they see its owner. */
+inline new_slab(me)
 {
-	d_step {
-		!over && MY_BUSY(me) == NOT_BUSY && ROOM(me) ->
-		BEGIN_ALLOC;
-		set_busy(me, OTHER)
-	};
 	if
 	:: d_step {
-		/* bsa_slab_ready() */
-		current[me] && MY_FREE(me) != 0 && remote == 0 ->
-		pick(me, ctx)
+		state == NONE && FENCE(me) ->
+		assert(owner == NOBODY && listed == 0 && !IS_CURRENT);
+		assert(writer == 0 && !ELSEWHERE(me));
+		free = ALL;
+		remote = 0;
+		state = ACTIVE;
+		ttl = MANY;
+		current[c] = 1
 	   };
-	   d_step { ROOM(me) -> take(me, me) }
-	:: !(current[me] && MY_FREE(me) != 0 && remote == 0)
-	fi;
-	d_step { ROOM(me) -> set_busy(me, NOT_BUSY); END_ALLOC }
+	   owner = c + 1
+	:: state != NONE
+	fi
 }
 
-/* alloc_here() */
-inline alloc_here(me, ctx)
+/*
+ * alloc_owner(), as the owner of c: bsa_slabs_drain_word(); then, with the lock,
+ * bsa_slabs_refill() and, in three phases, refill_more().
+ */
+inline alloc_owner(me, ctx)
 {
 	if
-	:: d_step {
-		!over && MY_BUSY(me) == NOT_BUSY && ROOM(me) ->
-		BEGIN_ALLOC;
-		set_busy(me, OTHER);
-		c = me
-	   };
-	   /* alloc_owner(); first bsa_slabs_drain_word() */
-	   drain_current(me, ctx, me)
-	:: d_step { !over && MY_BUSY(me) != NOT_BUSY -> BEGIN_ALLOC; c = SHARED }
+	:: c != SHARED && current[c] && remote != 0 -> drain_word(me, ctx)
+	:: c == SHARED || !current[c] || remote == 0
 	fi;
-
 	if
-	:: d_step { c != SHARED && current[c] && MY_FREE(me) != 0 -> pick(me, ctx) };
+	:: d_step { c != SHARED && READY(me, c) -> pick(me, ctx) };
 	   d_step { ROOM(me) -> take(me, c) }
 	:: d_step {
-		!(c != SHARED && current[c] && MY_FREE(me) != 0) &&
-		!lock[c] && FENCE(me) ->
+		!(c != SHARED && READY(me, c)) && !lock[c] && FENCE(me) ->
 		locked(me, c)
 	   };
 	   do
 	   :: refill(me, ctx, c);
 	      if
-	      :: d_step { current[c] -> pick(me, ctx) };
+	      :: d_step { READY(me, c) -> pick(me, ctx) };
 		 d_step { ROOM(me) -> take(me, c); unlocked(me, c, true) };
 		 break
+	      :: current[c] && !READY(me, c)
 	      :: d_step { !current[c] && phase == 0 -> phase++ };
 		 if
 		 :: drain_queued(me, ctx, c)
@@ -583,43 +584,69 @@ inline alloc_here(me, ctx)
 		 break
 	      fi
 	   od
+	fi
+}
+
+/*
+ * bsa_alloc(), bsa_heap_alloc(): alloc_fast(), and alloc_refill() if that finds
+ * nothing; or alloc_here() from the beginning.
+ */
+inline alloc_object(me, ctx)
+{
+	/* enter() */
+	if
+	:: d_step {
+		!over && MY_IDLE(me) == IDLE && ROOM(me) ->
+		BEGIN;
+		set_idle(me, BUSY);
+		c = me
+	   }
+	:: d_step { !over && MY_IDLE(me) != IDLE -> BEGIN; c = SHARED }
 	fi;
+	if
+	:: d_step { c != SHARED && READY(me, c) -> pick(me, ctx) };
+	   d_step { ROOM(me) -> take(me, c) }
+#ifdef NMI
+	:: ctx == NMI_CONTEXT && !(c != SHARED && READY(me, c))
+	:: ctx != NMI_CONTEXT -> alloc_owner(me, ctx)
+#else
+	:: alloc_owner(me, ctx)
+#endif
+	fi;
+	/* leave() */
 	atomic {
 		ROOM(me) ->
 		if
-		:: c == me -> set_busy(me, NOT_BUSY)
+		:: c == me -> set_idle(me, IDLE)
 		:: else
 		fi;
 		c = 0;
 		phase = 0;
-		END_ALLOC
+		END
 	}
-}
-
-/* new_slab(); others may look at the slab once they see its owner. */
-inline new_slab(me)
-{
-	if
-	:: d_step {
-		state == NONE && FENCE(me) ->
-		assert(owner == 0 && listed == 0 && !IS_CURRENT);
-		assert(writer == 0 && !ELSEWHERE(me));
-		free = ALL;
-		remote = 0;
-		state = EMPTY
-	   };
-	   d_step { listed = c + 1; owner = c + 1 }
-	:: state != NONE
-	fi
 }
 
 /* A user frees an object that it holds. */
 inline claim(what)
 {
+#ifdef DOUBLE
+	live = live & ~what;
+#else
 	assert((live & what) && !(dying & what));
 	live = live & ~what;
 	dying = dying | what;
+#endif
 	o = what
+}
+
+/* It is free. */
+inline freed()
+{
+#ifdef DOUBLE
+	FREED(o)
+#else
+	dying = dying & ~o
+#endif
 }
 
 /* bsa_free(), bsa_heap_free(): free_fast() and free_slow() */
@@ -627,25 +654,33 @@ inline free_object(me, ctx)
 {
 	if
 	:: d_step {
-		!over && (KNOWN(me) & 1) && MY_BUSY(me) == NOT_BUSY && ROOM(me) ->
+		!over && MAY_FREE(me, 1) && ROOM(me) ->
 		BEGIN;
 		claim(1);
-		set_busy(me, SLAB)
-	   };
-	   free_fast(me, ctx)
+		was = MY_IDLE(me);
+		set_idle(me, SLAB)
+	   }
 	:: d_step {
-		!over && (KNOWN(me) & 2) && MY_BUSY(me) == NOT_BUSY && ROOM(me) ->
+		!over && MAY_FREE(me, 2) && ROOM(me) ->
 		BEGIN;
 		claim(2);
-		set_busy(me, SLAB)
-	   };
-	   free_fast(me, ctx)
-	:: d_step { !over && (KNOWN(me) & 1) && MY_BUSY(me) != NOT_BUSY -> BEGIN; claim(1) }
-	:: d_step { !over && (KNOWN(me) & 2) && MY_BUSY(me) != NOT_BUSY -> BEGIN; claim(2) }
+		was = MY_IDLE(me);
+		set_idle(me, SLAB)
+	   }
+#ifdef THREE
+	:: d_step {
+		!over && MAY_FREE(me, 4) && ROOM(me) ->
+		BEGIN;
+		claim(4);
+		was = MY_IDLE(me);
+		set_idle(me, SLAB)
+	   }
+#endif
 	fi;
+	free_fast(me, ctx);
 	if
-	:: d_step { o != 0 -> to = owner; assert(to != 0) };
-	   free_remote(me)
+	:: d_step { o != 0 -> to = owner };
+	   free_slow(me)
 	:: d_step { o == 0 -> END }
 	fi
 }
@@ -653,78 +688,196 @@ inline free_object(me, ctx)
 inline free_fast(me, ctx)
 {
 	if
-	:: owner == me + 1 ->
-		/* bsa_slab_put(): load, store-release */
-		d_step {
-			rmw(me, ctx);
-			assert(((f | remote) & o) == 0)
-		};
-		d_step {
-			ROOM(me) ->
-			set_free(me, f | o);
-			dying = dying & ~o;
-			writer = 0;
-			f = 0;
-			o = 0
-		};
-		/* slab->ttl--; that of an active slab gets to 0, too, if rarely. */
+	:: owner == me + 1 && was == IDLE ->
+		/* bsa_set_free(): the loads, the store */
 		if
-		:: d_step { MY_TTL(me) == MANY && ROOM(me) -> set_ttl(me, MANY) }
-		:: d_step { ROOM(me) -> assert(MY_TTL(me) != 0); set_ttl(me, 0) };
-		   free_last(me, ctx)
+		:: d_step { ((MY_FREE(me) | remote) & o) == 0 -> rmw(me, ctx) };
+		   d_step {
+			ROOM(me) ->
+			assert(owner == me + 1);
+			set_free(me, f | o);
+			freed();
+			writer = 0;
+			f = 0
+		   };
+		   /* --slab->ttl; that of an active slab gets to 0, too, if rarely. */
+		   if
+		   :: d_step { MY_TTL(me) == MANY && ROOM(me) -> set_ttl(me, MANY) }
+		   :: d_step {
+			MY_TTL(me) != MANY && MY_TTL(me) != 1 && ROOM(me) ->
+			assert(MY_TTL(me) != 0);
+			t = MY_TTL(me) - 1;
+			set_ttl(me, t);
+			t = 0
+		      }
+		   :: d_step {
+			(MY_TTL(me) == MANY || MY_TTL(me) == 1) && ROOM(me) ->
+			set_ttl(me, 0)
+		      };
+		      free_last(me, ctx)
+		   fi;
+		   o = 0
+		:: d_step { (MY_FREE(me) | remote) & o -> FREE_OF_FREE }
 		fi
-	:: owner != me + 1
+	:: !(owner == me + 1 && was == IDLE)
 	fi;
-	d_step { ROOM(me) -> set_busy(me, NOT_BUSY) }
+	/* odd, or not */
+	d_step { ROOM(me) -> set_idle(me, was); was = 0 }
 }
 
-/* free_last(), but for leave() */
+#ifdef BULK
+/*
+ * bsa_heap_free_bulk() of two objects: free_bulk_fast(). If that cannot do it,
+ * they are freed one by one, which is another call here.
+ */
+inline free_bulk(me, ctx)
+{
+	d_step {
+		!over && (KNOWN(me) & 3) == 3 && ROOM(me) ->
+		BEGIN;
+		claim(3);
+		was = MY_IDLE(me);
+		set_idle(me, SLAB)
+	};
+	if
+	:: owner == me + 1 && was == IDLE ->
+		/* bsa_slab_put_many() */
+		d_step { rmw(me, ctx); assert(((f | remote) & 3) == 0) };
+		d_step { ROOM(me) -> f = f | 1; set_free(me, f); dying = dying & ~1 };
+		d_step { ROOM(me) -> f = f | 2; set_free(me, f); dying = dying & ~2 };
+		d_step {
+			ROOM(me) ->
+			writer = 0;
+			f = 0;
+			if
+			:: MY_TTL(me) == MANY || state == FULL -> t = 0
+			:: else -> assert(MY_TTL(me) >= 2); t = MY_TTL(me) - 2
+			fi;
+			set_ttl(me, t)
+		};
+		if
+		:: t == 0 -> free_last(me, ctx)
+		:: t != 0
+		fi
+	:: d_step {
+		!(owner == me + 1 && was == IDLE) ->
+		live = live | 3;
+		dying = dying & ~3
+	   }
+	fi;
+	d_step { ROOM(me) -> set_idle(me, was); was = 0; o = 0; t = 0; END }
+}
+#endif
+
+/* free_last(), but for the store to idle; bsa_slabs_place_freed() */
 inline free_last(me, ctx)
 {
 	if
+	:: d_step { state == ACTIVE && ROOM(me) -> set_ttl(me, MANY) }
 #ifdef NMI
-	:: d_step { ctx == NMI_CONTEXT && ROOM(me) -> set_ttl(me, 1); to = me + 1 };
-	   queue_slab(me, 0)
+	:: state != ACTIVE && ctx == NMI_CONTEXT -> free_last_in_nmi(me)
 #endif
 	:: d_step {
-		ctx != NMI_CONTEXT && !lock[me] && FENCE(me) ->
-		lock[me] = 1;
-		place_keep(me);
-		lock[me] = 0
+		state != ACTIVE && ctx != NMI_CONTEXT && !lock[me] && FENCE(me) ->
+		assert(state == FULL || free == ALL);
+		unlist(me);
+		insert_keep(me)
 	   }
 	:: d_step {
-		ctx != NMI_CONTEXT && !lock[me] && FENCE(me) && state != ACTIVE && free == ALL ->
-		lock[me] = 1;
-		place_release(me);
-		lock[me] = 0
+		state != ACTIVE && ctx != NMI_CONTEXT && !lock[me] && FENCE(me) &&
+		free == ALL ->
+		unlist(me);
+		insert_release(me)
 	   };
 	   d_step { released() }
 	fi
 }
 
-/* free_remote(); the owner has been loaded. */
+inline free_last_in_nmi(me)
+{
+	/* It is not free yet after all. */
+	d_step {
+		ROOM(me) ->
+		assert(writer == 0 && (MY_FREE(me) & o));
+#ifndef DOUBLE
+		dying = dying | o;
+#endif
+		f = MY_FREE(me) & ~o;
+		set_free(me, f);
+		f = 0
+	};
+	d_step { ROOM(me) -> set_ttl(me, 1) };
+	if
+	:: d_step { !(remote & o) && FENCE(me) -> remote = remote | o; freed(); to = me + 1 };
+	   queue_slab(me, 0)
+	:: d_step { (remote & o) && FENCE(me) -> FREE_OF_FREE }
+	fi
+}
+
+/* A free of an object of another slab, of which only the mark matters here. */
+inline free_other(me)
+{
+	d_step { !over && ROOM(me) -> BEGIN; was = MY_IDLE(me); set_idle(me, OTHER) };
+	d_step { ROOM(me) -> set_idle(me, was); was = 0; END }
+}
+
+/* free_slow(); the owner has been loaded. */
+inline free_slow(me)
+{
+	if
+	:: to != NOBODY -> free_remote(me)
+	:: d_step { to == NOBODY -> FREE_OF_FREE; o = 0; END }
+	fi
+}
+
+/* free_remote(): test_bit(), test_and_set_bit(), queue_slab() */
 inline free_remote(me)
 {
+#ifdef DOUBLE
+	if
+	:: d_step { MY_FREE(me) & o -> o = 0; to = 0; END }
+	:: (MY_FREE(me) & o) == 0 ->
+		if
+		:: d_step { remote & o -> o = 0; to = 0; END }
+		:: d_step {
+			!(remote & o) && FENCE(me) ->
+			remote = remote | o;
+			freed();
+			o = 0
+		   };
+		   queue_slab(me, 1)
+		fi
+	fi
+#else
 	d_step {
 		FENCE(me) ->
-		assert(((free | remote) & o) == 0);
+		assert(((MY_FREE(me) | remote) & o) == 0);
 		remote = remote | o;
-		dying = dying & ~o;
+		freed();
 		o = 0
 	};
 	queue_slab(me, 1)
+#endif
 }
 
 /* The same from a CPU that never owns the slab: it is known to get there. */
 inline free_elsewhere(me)
 {
 	if
-	:: d_step { !over && (KNOWN(me) & 1) -> BEGIN; claim(1); to = owner }
-	:: d_step { !over && (KNOWN(me) & 2) -> BEGIN; claim(2); to = owner }
+	:: d_step { !over && MAY_FREE(me, 1) -> BEGIN; claim(1); to = owner }
+	:: d_step { !over && MAY_FREE(me, 2) -> BEGIN; claim(2); to = owner }
+#ifdef THREE
+	:: d_step { !over && MAY_FREE(me, 4) -> BEGIN; claim(4); to = owner }
+#endif
 	fi;
-	assert(to != 0);
-	free_remote(me)
+	free_slow(me)
 }
+
+/* bsa_slab_is_unused() of what has been loaded; the caller holds the lock. */
+#define IS_UNUSED \
+	((f | r) == ALL && \
+	 (state == EMPTY || (state == FULL && f == 0) || \
+	  (state == PARTIAL && t != 0 && t + NR(f) == CAPACITY)))
 
 /* reclaim_cpu(), of any set by anyone */
 inline reclaim_cpu(me, set, irqs_on)
@@ -732,7 +885,7 @@ inline reclaim_cpu(me, set, irqs_on)
 	d_step { !lock[set] && FENCE(me) -> locked(me, set) };
 	if
 	:: d_step { HAS(set, EMPTY) -> detach(set) };
-	   d_step { owner = 0; released() }
+	   d_step { owner = NOBODY; released() }
 	:: !HAS(set, EMPTY)
 	fi;
 	do
@@ -741,17 +894,18 @@ inline reclaim_cpu(me, set, irqs_on)
 	   :: owner == set + 1 && state == ACTIVE -> break
 	   :: d_step {
 		owner == set + 1 && state != ACTIVE ->
-		/* may_take(): bsa_slab_is_unused(), and then busy */
-		f = free
+		/* may_take(): bsa_slab_is_unused(), and then idle */
+		f = MY_FREE(me)
 	      };
 	      r = remote;
+	      t = MY_TTL(me);
 	      if
-	      :: d_step { (f | r) != ALL || busy[set] == SLAB -> f = 0; r = 0 };
+	      :: d_step { !(IS_UNUSED && IDLE_OF(set, me) != SLAB) -> f = 0; r = 0; t = 0 };
 		 break
-	      :: d_step { (f | r) == ALL && busy[set] != SLAB -> f = 0; r = 0 };
+	      :: d_step { IS_UNUSED && IDLE_OF(set, me) != SLAB -> f = 0; r = 0; t = 0 };
 		 d_step { pending[set] = 0; queued = 0 };
 		 d_step { detach(set) };
-		 d_step { owner = 0; released() }
+		 d_step { owner = NOBODY; released() }
 	      fi
 	   :: owner != set + 1 ->
 		d_step { pending[set] = 0; queued = 0 };
@@ -776,7 +930,7 @@ inline give_away(me, set, full_too, irqs_on)
 	fi
 }
 
-/* flush_owner(); interrupts are off. */
+/* flush_owner(), with bsa_slabs_deactivate(); interrupts are off. */
 inline flush_owner(me, ctx, set)
 {
 	d_step { !lock[set] && FENCE(me) -> locked(me, set) };
@@ -807,11 +961,11 @@ inline flush_owner(me, ctx, set)
 inline flush_here(me, ctx)
 {
 	if
-	:: d_step { MY_BUSY(me) == NOT_BUSY && ROOM(me) -> set_busy(me, OTHER) };
+	:: d_step { MY_IDLE(me) == IDLE && ROOM(me) -> set_idle(me, BUSY) };
 	   flush_owner(me, ctx, me);
 	   give_away(me, me, false, true);
-	   d_step { ROOM(me) -> set_busy(me, NOT_BUSY) }
-	:: MY_BUSY(me) != NOT_BUSY
+	   d_step { ROOM(me) -> set_idle(me, IDLE) }
+	:: MY_IDLE(me) != IDLE
 	fi
 }
 
@@ -832,6 +986,7 @@ end:
 		running == 0 && !in_irq && !over && cpu0_is != DYING && SETTLED ->
 		over = 1;
 		assert(writer == 0 && dying == 0 && QUEUES == queued);
+		assert(idle[0] == IDLE && idle[1] == IDLE && idle[2] == IDLE);
 		do
 		:: round < 2 ->
 			/* flush_here() on each CPU, flush_owner() of the shared set */
@@ -858,9 +1013,9 @@ end:
 		od;
 		/* Nothing is lost: all that is not live can be allocated. */
 		if
-		:: live == 0 -> assert(state == NONE && owner == 0)
+		:: live == 0 -> assert(state == NONE && owner == NOBODY)
 		:: else ->
-			assert(owner != 0 && remote == 0);
+			assert(owner != NOBODY && LEFT_OVER == 0);
 			assert(free == (ALL & ~live));
 			if
 			:: live == ALL -> assert(state == FULL && listed == owner)

@@ -2,13 +2,17 @@
 /*
  * Reclaim: CPUs 0 and 1 make a slab of the pages, allocate from it, free, and
  * take unused slabs from each other; CPU 2 frees, and may be late with queueing
- * the slab. The pages come back and become another owner's slab.
+ * the slab. The pages come back and become another owner's slab. CPU 0 frees two
+ * objects at once, too. With two objects, and with three, so that a partial slab
+ * may stay on its list after a free:
  *
- * Check: reclaim -DTSO
+ * Check: reclaim -DTSO -DBULK
+ * Check: reclaim -DTSO -DTHREE -DBULK
  *
- * An interrupt on CPU 0, too, that reclaims in the middle of CPU 0's own step;
- * for that CPU 1 does nothing but reclaim. Then the same as an NMI, which may
- * come in the middle of a reclaim, and frees:
+ * An interrupt on CPU 0, too, that reclaims in the middle of CPU 0's own step,
+ * or takes away CPU 0's mark in idle for a moment; for that CPU 1 does nothing
+ * but reclaim. Then the same as an NMI, which may come in the middle of a
+ * reclaim, and frees:
  *
  * Check: reclaim -DIRQ
  * Check: reclaim -DTSO -DIRQ -DNMI
@@ -35,9 +39,11 @@ active proctype cpu0() provided (!in_irq)
 
 end:
 	do
-	:: alloc_fast(0, 1)
-	:: alloc_here(0, 1)
+	:: alloc_object(0, 1)
 	:: free_object(0, 1)
+#ifdef BULK
+	:: free_bulk(0, 1)
+#endif
 	:: reclaim_any(0)
 	od
 }
@@ -51,8 +57,7 @@ end:
 	do
 	:: reclaim_any(1)
 #ifndef IRQ
-	:: alloc_fast(1, 2)
-	:: alloc_here(1, 2)
+	:: alloc_object(1, 2)
 	:: free_object(1, 2)
 #endif
 	od
@@ -62,23 +67,21 @@ end:
 active proctype irq0()
 {
 	LOCALS;
-	byte set;
+	byte set, found;
 
 end:
 	do
-	:: d_step { !over && IRQS_ON -> in_irq = 1 };
+	:: d_step { !over && IRQS_ON -> in_irq = 1; found = MY_IDLE(0) };
 	   if
-	   :: alloc_fast(0, 4)
-#ifndef NMI
-	   :: alloc_here(0, 4)
-#endif
+	   :: alloc_object(0, 4)
 	   :: free_object(0, 4)
+	   :: free_other(0)
 #ifndef NMI
 	   :: reclaim_any(0)
 #endif
 	   :: skip
 	   fi;
-	   in_irq = 0
+	   atomic { assert(MY_IDLE(0) == found); in_irq = 0; found = 0 }
 	od
 }
 #endif

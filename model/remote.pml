@@ -5,7 +5,8 @@
  *
  * Check: remote -DTSO
  *
- * The interrupt as an NMI, which may come under a lock, and takes none:
+ * The interrupt as an NMI, which may come under a lock, takes none, and makes a
+ * remote free of one that would have to:
  *
  * Check: remote -DTSO -DNMI
  */
@@ -17,8 +18,7 @@ active proctype cpu0() provided (!in_irq)
 
 end:
 	do
-	:: alloc_fast(0, 1)
-	:: alloc_here(0, 1)
+	:: alloc_object(0, 1)
 	:: free_object(0, 1)
 	od
 }
@@ -26,19 +26,17 @@ end:
 active proctype irq0()
 {
 	LOCALS;
+	byte found;
 
 end:
 	do
-	:: d_step { !over && IRQS_ON -> in_irq = 1 };
+	:: d_step { !over && IRQS_ON -> in_irq = 1; found = MY_IDLE(0) };
 	   if
-	   :: alloc_fast(0, 4)
-#ifndef NMI
-	   :: alloc_here(0, 4)
-#endif
+	   :: alloc_object(0, 4)
 	   :: free_object(0, 4)
 	   :: skip
 	   fi;
-	   in_irq = 0
+	   atomic { assert(MY_IDLE(0) == found); in_irq = 0; found = 0 }
 	od
 }
 

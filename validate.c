@@ -579,43 +579,62 @@ static void check_section(struct check *check, struct bsa_section *section)
 			  section->id, section->low);
 }
 
-/* Blocks that are kept for some CPU; nobody has them. */
-static void check_kept(struct check *check)
+/* Blocks that one CPU keeps, of one order and side of 4 GiB. */
+static void check_stack(struct check *check, const struct bsa_cpu *c,
+			unsigned int order, unsigned int side)
 {
 	struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned int i, order, side;
+	unsigned long stack = c->pcp[order].stack[side];
+	unsigned long nr = bsa_pcp_nr(stack);
 	struct bsa_page *page;
+
+	for (; nr; nr--) {
+		check->kept++;
+		page = bsa_page_of((void *)(stack & PAGE_MASK));
+		if (!section_of(check, page)) {
+			check_err(check, "CPU %u keeps what is no page", c->cpu);
+			return;
+		}
+		if (page->state != BSA_PAGE_KEPT || page->order != order ||
+		    bsa_page_is_low(buddy, page) != side)
+			check_err(check, "page %#lx: state %u, order %u, kept for CPU %u",
+				  pfn_of(check, page), page->state,
+				  page->order, c->cpu);
+		stack = (unsigned long)page->list.next;
+		if (bsa_pcp_nr(stack) != nr - 1) {
+			check_err(check, "page %#lx: kept for CPU %u, %lu below it instead of %lu",
+				  pfn_of(check, page), c->cpu,
+				  bsa_pcp_nr(stack), nr - 1);
+			return;
+		}
+	}
+}
+
+/* Blocks that are kept for some CPU, or wait to be given back; nobody has them. */
+static void check_kept(struct check *check)
+{
+	unsigned int order, side;
+	struct llist_node *node;
 	struct bsa_cpu *c;
 
 	for (c = bsa_percpu_next(check->heap, NULL); c;
-	     c = bsa_percpu_next(check->heap, c)) {
-		for (i = 0; i < 2 * BSA_PCP_ORDERS * BSA_PCP_SLOTS; i++) {
-			page = (&c->pcp.slot[0][0][0])[i];
-			side = i / (BSA_PCP_ORDERS * BSA_PCP_SLOTS);
-			order = i / BSA_PCP_SLOTS % BSA_PCP_ORDERS;
-			if (!page)
-				continue;
-			check->kept++;
-			if (!section_of(check, page))
-				check_err(check, "CPU %u keeps %p, which is no page",
-					  c->cpu, page);
-			else if (page->state != BSA_PAGE_KEPT ||
-				 page->order != order ||
-				 bsa_page_is_low(buddy, page) != side)
-				check_err(check, "page %#lx: state %u, order %u, kept for CPU %u",
-					  pfn_of(check, page),
-					  page->state, page->order, c->cpu);
-		}
-	}
+	     c = bsa_percpu_next(check->heap, c))
+		for (order = 0; order < BSA_PCP_ORDERS; order++)
+			for (side = 0; side < 2; side++)
+				check_stack(check, c, order, side);
+	for (node = check->heap->buddy.deferred.first; node; node = node->next)
+		check->kept++;
+	for (node = check->heap->buddy.pending; node; node = node->next)
+		check->kept++;
 }
 
 static void check_totals(struct check *check)
 {
 	struct bsa_buddy *buddy = &check->heap->buddy;
 	unsigned long pages = 0, live;
+	unsigned int i, order;
 	struct bsa_cpu *c;
 	long held = 0;
-	unsigned int i;
 
 	for (i = 0; i < buddy->nr_sections; i++)
 		pages += buddy->section[i]->range.nr_pages;
@@ -628,7 +647,9 @@ static void check_totals(struct check *check)
 
 	for (c = bsa_percpu_next(check->heap, NULL); c;
 	     c = bsa_percpu_next(check->heap, c))
-		held += c->live_pages;
+		for (order = 0; order < BSA_NR_ORDERS; order++)
+			held += (c->pcp[order].allocs - c->pcp[order].frees) <<
+				order;
 	if (check->quiet || check->kept > check->blocks[BSA_PAGE_KEPT])
 		same(check, "kept blocks", check->kept,
 		     check->blocks[BSA_PAGE_KEPT]);

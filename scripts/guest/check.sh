@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # "make check": the KUnit tests, then what only user space can test: loading,
-# parameters, unloading. The results of both are KTAP.
+# parameters, unloading. The results of both are KTAP. "long=SECONDS" after the
+# name of this script asks for more of everything.
 
 # shellcheck source=lib.sh
 . /lib.sh
@@ -122,12 +123,13 @@ too_little_memory_stops_the_load_and_gives_all_back() {
 	not_less_than "$before"
 }
 
-load_unload_100_cycles() {
+# load_unload N
+load_unload() {
 	before=$(free_pages_samples | head -n 1)
 	# Most of a cycle is waiting for RCU otherwise.
 	echo 1 >/sys/kernel/rcu_expedited
 	cycle=0
-	while [ $cycle -lt 100 ]; do
+	while [ $cycle -lt "$1" ]; do
 		insmod /modules/bsa.ko size=4M && rmmod bsa || {
 			echo "cycle $cycle failed"
 			return 1
@@ -139,6 +141,56 @@ load_unload_100_cycles() {
 		echo "still loaded: $(cut -d' ' -f1 /proc/modules)"
 		return 1
 	}
+}
+
+load_unload_100_cycles() {
+	load_unload 100
+}
+
+load_unload_1000_cycles() {
+	load_unload 1000
+}
+
+# Lets all allocations of a task that asks for it fail, without a word.
+allow_faults() {
+	for fault in /sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc; do
+		echo Y >$fault/task-filter
+		echo N >$fault/ignore-gfp-wait
+		[ ! -e $fault/min-order ] || echo 0 >$fault/min-order
+		echo 0 >$fault/verbose
+		echo -1 >$fault/times
+		echo 100 >$fault/probability
+	done
+}
+
+# The first allocation of the load fails, then only those from the second on, and
+# so forth until none does. Some a load may do without.
+load_that_runs_out_of_memory_gives_all_back() {
+	allow_faults
+	insmod /modules/bsa_fault.ko || return
+	parameters=/sys/module/bsa_fault/parameters
+	before=$(free_pages_samples | head -n 1)
+	nth=0 left=0 failed=0
+	while [ "$left" -eq 0 ]; do
+		nth=$((nth + 1))
+		echo $nth >$parameters/nth
+		echo 0 >$parameters/failed
+		dmesg -c >/dev/null
+		if insmod /modules/bsa.ko size=8M lowmem=1M 2>/dev/null; then
+			left=$(cat $parameters/left)
+			rmmod bsa || return
+		fi
+		loads=$(cat $parameters/failed)
+		lines=$(dmesg | grep '^bsa: ' | grep -vc ': reserved ')
+		if [ "$lines" -ne "$loads" ]; then
+			echo "allocation $nth: $lines lines of $loads loads"
+			return 1
+		fi
+		failed=$((failed + loads))
+	done
+	rmmod bsa_fault || return
+	echo "$failed loads failed, at the first $nth allocations"
+	[ $failed -ge 8 ] && not_less_than "$before"
 }
 
 # suite NAME TEST...: runs the functions and prints KTAP. What a test prints is
@@ -165,14 +217,31 @@ suite() {
 	log "$suite_result 1 $name"
 }
 
+# What only some kernels can do, and what takes long: "long=300" makes 300 seconds
+# of mixed load of it.
+more=
+[ ! -e /modules/bsa_fault.ko ] || more=load_that_runs_out_of_memory_gives_all_back
+long=0 ops=1000000
+for parameter; do
+	case $parameter in
+	long=*)
+		long=${parameter#*=} ops=20000000
+		more="$more load_unload_1000_cycles"
+		;;
+	esac
+done
+
 tell begin
 kunit=failed
 insmod /modules/bsa.ko size=64M &&
-insmod /modules/bsa_kunit.ko &&
+insmod /modules/bsa_kunit.ko ops=$ops &&
+{ [ "$long" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$long"; } &&
+{ [ "$long" -eq 0 ] || rmmod bsa_soak; } &&
 rmmod bsa_kunit &&
 rmmod bsa &&
 kunit=unloaded
 
+# shellcheck disable=SC2086 # several words, or none
 suite module \
 	kunit_modules_load_and_unload \
 	client_loads_and_reports \
@@ -182,5 +251,6 @@ suite module \
 	node_out_of_range_stops_the_load \
 	parameter_that_is_no_number_stops_the_load \
 	too_little_memory_stops_the_load_and_gives_all_back \
-	load_unload_100_cycles
+	load_unload_100_cycles \
+	$more
 tell end

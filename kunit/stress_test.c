@@ -1354,6 +1354,56 @@ static void pages_freed_in_nmi_are_free(struct kunit *test)
 	}
 }
 
+static void free_object_in_nmi(enum bsa_context context)
+{
+	bsa_heap_free(crew.heap, *(void **)crew.data);
+}
+
+/* An NMI frees an object while this CPU is in the middle of moving slabs. */
+static void free_under_lock(struct bsa_cpu *c, void **object)
+{
+	unsigned long flags;
+
+	crew.data = object;
+	raw_spin_lock_irqsave(&c->lock, flags);
+	bsa_nmi_here();
+	raw_spin_unlock_irqrestore(&c->lock, flags);
+}
+
+/*
+ * The first free of a full slab, and that of the last object that lives: the slab
+ * belongs on another list then. It gets there later.
+ */
+static void objects_freed_in_nmi_wait_for_no_lock(struct kunit *test)
+{
+	struct bsa_cpu *c = per_cpu_ptr(crew.heap->cpu, 0);
+	unsigned int round, i, nr;
+	struct bsa_stats stats;
+	void *objs[65];
+
+	KUNIT_ASSERT_EQ(test, bsa_contexts_start(free_object_in_nmi), 0);
+	for (round = 0; round < 2; round++) {
+		/* A full slab, and an object in the next one. */
+		nr = 0;
+		do {
+			objs[nr] = bsa_heap_alloc(crew.heap, 2048, 1,
+						  BSA_TEST_GFP);
+			KUNIT_ASSERT_NOT_NULL(test, objs[nr]);
+		} while (bsa_page_of(objs[nr++]) == bsa_page_of(objs[0]));
+
+		for (i = 1; round && i < nr - 1; i++)
+			bsa_heap_free(crew.heap, objs[i]);
+		free_under_lock(c, &objs[0]);
+		stats = bsa_test_stats(crew.heap);
+		KUNIT_EXPECT_EQ(test, stats.remote_frees, round + 1);
+		KUNIT_EXPECT_EQ(test, stats.live_objects, round ? 1 : nr - 1);
+		for (i = round ? nr - 1 : 1; i < nr; i++)
+			bsa_heap_free(crew.heap, objs[i]);
+	}
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(crew.heap).refused_frees, 0);
+	expect_whole_heap(test);
+}
+
 /* What the worker has, it gets and gives back step by step. */
 static void walk_objects(struct nest *nest, void **objs)
 {
@@ -1380,8 +1430,8 @@ static void walk_objects(struct nest *nest, void **objs)
 	}
 }
 
-/* Many in one call, more pages than are kept, and more than there are. */
-static void walk_bulks(struct nest *nest, void **objs)
+/* Many in one call, and more pages than are kept. */
+static void walk_bulks(void **objs)
 {
 	unsigned int i;
 	size_t nr;
@@ -1395,11 +1445,21 @@ static void walk_bulks(struct nest *nest, void **objs)
 						      GFP_ATOMIC);
 	bsa_step_begin();
 	bsa_heap_free_bulk(crew.heap, NEST_OBJECTS, objs);
-	objs[0] = bsa_heap_alloc_pages(crew.heap, bsa_heap_nr_pages(crew.heap),
-				       1, GFP_ATOMIC | __GFP_NOWARN);
 	bsa_step_end();
-	if (objs[0])
-		fail(nest->w, "more pages than there are", objs[0], 0);
+}
+
+/* For what there is not, memory is looked for everywhere. */
+static void walk_reclaim(struct nest *nest)
+{
+	unsigned long nr = bsa_heap_nr_pages(crew.heap);
+	void *ptr;
+
+	bsa_step_begin();
+	ptr = bsa_heap_alloc_pages(crew.heap, nr, 1,
+				   GFP_ATOMIC | __GFP_NOWARN);
+	bsa_step_end();
+	if (ptr)
+		fail(nest->w, "more pages than there are", ptr, 0);
 }
 
 static void walk_all_paths(struct worker *w)
@@ -1410,8 +1470,9 @@ static void walk_all_paths(struct worker *w)
 
 	for (i = 0; i < NEST_WALKS && !stopped(); i++) {
 		walk_objects(nest, objs);
-		walk_bulks(nest, objs);
+		walk_bulks(objs);
 	}
+	walk_reclaim(nest);
 }
 
 /*
@@ -1692,6 +1753,7 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE(nmis_nest_in_the_fast_path),
 	KUNIT_CASE(all_contexts_nest_in_each_other),
 	KUNIT_CASE(pages_freed_in_nmi_are_free),
+	KUNIT_CASE(objects_freed_in_nmi_wait_for_no_lock),
 	KUNIT_CASE(nmis_may_come_at_every_instruction),
 	KUNIT_CASE(cpu_leaves_its_memory_to_others),
 	KUNIT_CASE(cpus_come_and_go_under_load),

@@ -667,8 +667,10 @@ static int __init bsa_init(void)
 	if (err)
 		return err;
 	err = bsa_pagemap_init();
-	if (err)
+	if (err) {
+		pr_err("no memory for the page map\n");
 		return err;
+	}
 	err = init_heap(heap);
 	if (err)
 		goto pagemap;
@@ -681,8 +683,10 @@ static int __init bsa_init(void)
 			goto heap;
 	}
 	err = bsa_percpu_start();
-	if (err)
+	if (err) {
+		pr_err("cannot watch CPUs come and go\n");
 		goto heap;
+	}
 
 	list_add_tail(&heap->node, &heap_list);
 	bsa_debugfs_init();

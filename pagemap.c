@@ -276,7 +276,7 @@ int bsa_pagemap_init(void)
 	nr = DIV_ROUND_UP((unsigned long)high_memory - PAGE_OFFSET,
 			  1UL << BSA_LEAF_SHIFT);
 	bsa_pagemap.leaf = kvmalloc_array(nr, sizeof(*bsa_pagemap.leaf),
-					  GFP_KERNEL);
+					  GFP_KERNEL | __GFP_NOWARN);
 	if (!bsa_pagemap.leaf)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++)

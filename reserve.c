@@ -47,7 +47,7 @@ static int add_extent(struct list_head *extents, unsigned long pfn,
 		next->nr_pages += nr_pages;
 		return 0;
 	}
-	extent = kmalloc(sizeof(*extent), GFP_KERNEL);
+	extent = kmalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
 	if (!extent)
 		return -ENOMEM;
 	extent->pfn = pfn;

@@ -19,6 +19,7 @@
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kdebug.h>
+#include <linux/nmi.h>
 #include <linux/percpu.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
@@ -128,6 +129,8 @@ static int on_step(struct notifier_block *block, unsigned long what, void *data)
 		return NOTIFY_DONE;
 	*dr6 &= ~DR_STEP;
 	interrupted(BSA_STEP);
+	/* Many steps take their time, with preemption off. */
+	touch_softlockup_watchdog();
 	return NOTIFY_STOP;
 }
 

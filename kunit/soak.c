@@ -87,7 +87,7 @@ struct soaker {
 	struct rnd_state rnd[BSA_NR_CONTEXTS + 1];
 	unsigned long exchanges[BSA_NR_CONTEXTS + 1];
 	unsigned long busy[BSA_NR_CONTEXTS + 1];
-	unsigned long failures;
+	unsigned long failures[BSA_NR_CONTEXTS + 1];
 };
 
 #define THREAD	BSA_NR_CONTEXTS
@@ -181,7 +181,7 @@ static void exchange(struct place *place, struct soaker *s, unsigned int who,
 		if (ptr)
 			take(ptr, size);
 		else
-			s->failures++;
+			s->failures[who]++;
 	}
 	ptr = xchg(&place->slot[i], ptr);
 	if (ptr)
@@ -464,9 +464,10 @@ static void tell_progress(unsigned long start)
 		for (i = 0; i < BSA_NR_CONTEXTS; i++) {
 			interrupted += s->exchanges[i];
 			busy += s->busy[i];
+			failures += s->failures[i];
 		}
 		exchanges += s->exchanges[THREAD];
-		failures += s->failures;
+		failures += s->failures[THREAD];
 	}
 	pr_info("    # mixed_load: %lu s: %lu exchanges, %lu in interruptions, %lu of the fast path, %lu without memory; %lu heaps, %lu sections, CPUs switched %lu times\n",
 		(jiffies - start) / HZ, exchanges, interrupted, busy, failures,

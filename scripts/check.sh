@@ -3,7 +3,8 @@
 #
 # check.sh KERNEL [CONFIG]: runs every test in the test kernel of that
 # configuration, shows the results as they come, and ends with "N passed, M
-# failed".
+# failed". LONG=300 in the environment asks for more of everything, and for 300
+# seconds of mixed load.
 #
 # Counted as failed, beside tests: a test of kunit/seed-tests.txt that did not
 # run, a suite that did not end, a complaint of the kernel, a guest that
@@ -11,7 +12,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 config=${2:-check}
+kernel=$1 config=${2:-check} LONG=${LONG-}
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
 
@@ -42,12 +43,12 @@ declare -A append=(
 )
 
 log=$CACHE/log/$config-$kernel.log
-export TIMEOUT=${TIMEOUT:-300} MEM=${MEM:-6G} APPEND=${APPEND-${append[$config]-}}
+export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : 300))} MEM=${MEM:-6G} APPEND=${APPEND-${append[$config]-}}
 status=0
 say "booting the $kernel kernel of make $job"
 # shellcheck disable=SC2086 # each of them is a word
 boot "$log" show "$dir/arch/x86/boot/bzImage" "$work/initrd" \
-	check ${parameters[$config]-} || status=$?
+	check ${parameters[$config]-} ${LONG:+long=$LONG} || status=$?
 
 # One KTAP document: the suites that a module brings have a header of their own
 # or none, depending on the kernel, and each module counts from 1.

@@ -3,7 +3,8 @@
 #
 # "make check": the KUnit tests, then what only user space can test: loading,
 # parameters, unloading. The results of both are KTAP. What follows the name of
-# this script are parameters of the KUnit tests.
+# this script are parameters of the KUnit tests; "long=SECONDS" asks for more of
+# everything.
 
 # shellcheck source=lib.sh
 . /lib.sh
@@ -123,12 +124,13 @@ too_little_memory_stops_the_load_and_gives_all_back() {
 	not_less_than "$before"
 }
 
-load_unload_100_cycles() {
+# load_unload N
+load_unload() {
 	before=$(free_pages_samples | head -n 1)
 	# Most of a cycle is waiting for RCU otherwise.
 	echo 1 >/sys/kernel/rcu_expedited
 	cycle=0
-	while [ $cycle -lt 100 ]; do
+	while [ $cycle -lt "$1" ]; do
 		insmod /modules/bsa.ko size=4M && rmmod bsa || {
 			echo "cycle $cycle failed"
 			return 1
@@ -155,6 +157,56 @@ no_memory_is_leaked() {
 	[ -z "$leaks" ]
 }
 
+load_unload_100_cycles() {
+	load_unload 100
+}
+
+load_unload_1000_cycles() {
+	load_unload 1000
+}
+
+# Lets all allocations of a task that asks for it fail, without a word.
+allow_faults() {
+	for fault in /sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc; do
+		echo Y >$fault/task-filter
+		echo N >$fault/ignore-gfp-wait
+		[ ! -e $fault/min-order ] || echo 0 >$fault/min-order
+		echo 0 >$fault/verbose
+		echo -1 >$fault/times
+		echo 100 >$fault/probability
+	done
+}
+
+# The first allocation of the load fails, then only those from the second on, and
+# so forth until none does. Some a load may do without.
+load_that_runs_out_of_memory_gives_all_back() {
+	allow_faults
+	insmod /modules/bsa_fault.ko || return
+	parameters=/sys/module/bsa_fault/parameters
+	before=$(free_pages_samples | head -n 1)
+	nth=0 left=0 failed=0
+	while [ "$left" -eq 0 ]; do
+		nth=$((nth + 1))
+		echo $nth >$parameters/nth
+		echo 0 >$parameters/failed
+		dmesg -c >/dev/null
+		if insmod /modules/bsa.ko size=8M lowmem=1M 2>/dev/null; then
+			left=$(cat $parameters/left)
+			rmmod bsa || return
+		fi
+		loads=$(cat $parameters/failed)
+		lines=$(dmesg | grep '^bsa: ' | grep -vc ': reserved ')
+		if [ "$lines" -ne "$loads" ]; then
+			echo "allocation $nth: $lines lines of $loads loads"
+			return 1
+		fi
+		failed=$((failed + loads))
+	done
+	rmmod bsa_fault || return
+	echo "$failed loads failed, at the first $nth allocations"
+	[ $failed -ge 8 ] && not_less_than "$before"
+}
+
 # suite NAME TEST...: runs the functions and prints KTAP. What a test prints is
 # its diagnostics; after a failure bsa is unloaded, for the next one.
 suite() {
@@ -179,17 +231,8 @@ suite() {
 	log "$suite_result 1 $name"
 }
 
-# Where tests can let allocations fail: all of a thread that asks for it, of every
-# kind, and without a word.
-for fault in /sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc; do
-	[ -e $fault ] || continue
-	echo Y >$fault/task-filter
-	echo N >$fault/ignore-gfp-wait
-	[ ! -e $fault/min-order ] || echo 0 >$fault/min-order
-	echo 0 >$fault/verbose
-	echo -1 >$fault/times
-	echo 100 >$fault/probability
-done
+# Where tests can let allocations fail.
+[ ! -e /sys/kernel/debug/failslab ] || allow_faults
 
 kmemleak=/sys/kernel/debug/kmemleak
 leaks=
@@ -213,18 +256,39 @@ run_kunit() {
 	echo 600 >/proc/sys/kernel/hung_task_timeout_secs
 	insmod /modules/bsa.ko size=64M || return
 	read_debugfs &
-	insmod /modules/bsa_kunit.ko "$@"
+	insmod /modules/bsa_kunit.ko "$@" &&
+		{ [ "$long" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$long"; } &&
+		{ [ "$long" -eq 0 ] || rmmod bsa_soak; }
 	result=$?
 	touch /tmp/enough
 	wait
 	[ $result -eq 0 ] && rmmod bsa_kunit && rmmod bsa
 }
 
+# What only some kernels can do, and what takes long: "long=300" makes 300 seconds
+# of mixed load of it.
+more=
+[ ! -e /sys/kernel/debug/failslab ] || more=load_that_runs_out_of_memory_gives_all_back
+long=0
+for parameter; do
+	case $parameter in
+	long=*)
+		long=${parameter#*=}
+		more="$more load_unload_1000_cycles"
+		;;
+	esac
+done
+
 tell begin
 shift
 kunit=failed
-run_kunit "$@" && kunit=unloaded
+if [ "$long" -gt 0 ]; then
+	run_kunit ops=20000000 && kunit=unloaded
+else
+	run_kunit "$@" && kunit=unloaded
+fi
 
+# shellcheck disable=SC2086 # several words, or none
 suite module \
 	kunit_modules_load_and_unload \
 	client_loads_and_reports \
@@ -235,5 +299,5 @@ suite module \
 	parameter_that_is_no_number_stops_the_load \
 	too_little_memory_stops_the_load_and_gives_all_back \
 	load_unload_100_cycles \
-	$leaks
+	$leaks $more
 tell end

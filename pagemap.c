@@ -19,6 +19,7 @@
  */
 #include <bsa/compat.h>
 #include <bsa/pagemap.h>
+#include <linux/ioport.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/stop_machine.h>
@@ -138,13 +139,25 @@ static struct bsa_range *other_range(const struct bsa_range *range,
 	return NULL;
 }
 
+/*
+ * Is all of a region memory that the kernel maps? What has a struct page need not
+ * be: holes in between have, too.
+ */
+static bool is_ram(phys_addr_t start, size_t size)
+{
+	return page_is_ram(PHYS_PFN(start)) &&
+	       page_is_ram(PHYS_PFN(start + size - 1)) &&
+	       region_intersects(start, size, IORESOURCE_SYSTEM_RAM,
+				 IORES_DESC_NONE) == REGION_INTERSECTS;
+}
+
 /**
  * bsa_pagemap_check - can a region be added?
  * @region: virtual address of its first byte
  * @size: its bytes
  *
  * Context: holds bsa_pagemap_mutex.
- * Return: 0; -EINVAL if the region is not in the kernel's linear mapping;
+ * Return: 0; -EINVAL if the region is not RAM in the kernel's linear mapping;
  * -EEXIST if it overlaps one that is known.
  */
 int bsa_pagemap_check(unsigned long region, size_t size)
@@ -156,7 +169,8 @@ int bsa_pagemap_check(unsigned long region, size_t size)
 	if (region < PAGE_OFFSET || end <= region ||
 	    (end - 1 - PAGE_OFFSET) >> BSA_LEAF_SHIFT >= bsa_pagemap.nr ||
 	    !virt_addr_valid((void *)region) ||
-	    !virt_addr_valid((void *)(end - 1)))
+	    !virt_addr_valid((void *)(end - 1)) ||
+	    !is_ram(__pa(region), size))
 		return -EINVAL;
 
 	list_for_each_entry(range, &bsa_ranges, node)

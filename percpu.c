@@ -14,9 +14,9 @@
  *             time, with xchg().
  *   ttl       is the owner's, as free[] is.
  *   the lists change under the owner's lock.
- *   active[]  changes under the owner's lock, too, and for a CPU only on that
- *             CPU while it is busy. So no other CPU ever takes an active slab
- *             away.
+ *   class[].active, .free and .base change under the owner's lock, too, and for
+ *             a CPU only on that CPU while it is busy. So no other CPU ever
+ *             takes an active slab away.
  *
  * Lock order: cpu->lock, then the lock of the bitmap pool, then buddy->lock.
  * Never two of cpu->lock at once.
@@ -906,9 +906,9 @@ static __always_inline bool is_plain_gfp(gfp_t gfp)
 }
 
 /*
- * The size of objects that serve a size and an alignment: a multiple of the
- * latter, and no class between two of its multiples is aligned to less. 0 if one
- * of them is 0.
+ * The size to ask for where an alignment is wanted, too: the next multiple of it.
+ * The smallest class that holds it is a multiple of it as well: one of three
+ * quarters holds no multiple of more than its third. 0 if one of them is 0.
  */
 static __always_inline size_t size_for(size_t size, size_t align)
 {
@@ -1546,6 +1546,18 @@ void bsa_free_bulk(size_t nr, void **ptrs)
 }
 EXPORT_SYMBOL_GPL(bsa_free_bulk);
 
+/* What all calls that allocate pages do. */
+static __always_inline void *alloc_pages_of(struct bsa_heap *heap,
+					    unsigned long nr, size_t align,
+					    bool low, gfp_t gfp)
+{
+	void *addr = NULL;
+
+	if (likely(is_plain_gfp(gfp)))
+		addr = alloc_pages_fast(heap, nr, align, low);
+	return addr ?: alloc_pages_slow(heap, nr, align, low, gfp, _RET_IP_);
+}
+
 /**
  * bsa_heap_alloc_pages - allocate contiguous pages from a heap
  * @heap: the heap; NULL is the default heap
@@ -1559,12 +1571,7 @@ EXPORT_SYMBOL_GPL(bsa_free_bulk);
 void *bsa_heap_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 			   size_t align, gfp_t gfp)
 {
-	void *addr = NULL;
-
-	heap = heap ?: &bsa_default_heap;
-	if (likely(is_plain_gfp(gfp)))
-		addr = alloc_pages_fast(heap, nr, align, false);
-	return addr ?: alloc_pages_slow(heap, nr, align, false, gfp, _RET_IP_);
+	return alloc_pages_of(heap ?: &bsa_default_heap, nr, align, false, gfp);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages);
 
@@ -1581,12 +1588,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages);
 void *bsa_heap_alloc_pages_lowmem(struct bsa_heap *heap, unsigned long nr,
 				  size_t align, gfp_t gfp)
 {
-	void *addr = NULL;
-
-	heap = heap ?: &bsa_default_heap;
-	if (likely(is_plain_gfp(gfp)))
-		addr = alloc_pages_fast(heap, nr, align, true);
-	return addr ?: alloc_pages_slow(heap, nr, align, true, gfp, _RET_IP_);
+	return alloc_pages_of(heap ?: &bsa_default_heap, nr, align, true, gfp);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages_lowmem);
 
@@ -1618,12 +1620,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_free_pages);
  */
 void *bsa_alloc_pages(unsigned long nr, size_t align, gfp_t gfp)
 {
-	void *addr = NULL;
-
-	if (likely(is_plain_gfp(gfp)))
-		addr = alloc_pages_fast(&bsa_default_heap, nr, align, false);
-	return addr ?: alloc_pages_slow(&bsa_default_heap, nr, align, false, gfp,
-					_RET_IP_);
+	return alloc_pages_of(&bsa_default_heap, nr, align, false, gfp);
 }
 EXPORT_SYMBOL_GPL(bsa_alloc_pages);
 
@@ -1638,12 +1635,7 @@ EXPORT_SYMBOL_GPL(bsa_alloc_pages);
  */
 void *bsa_alloc_pages_lowmem(unsigned long nr, size_t align, gfp_t gfp)
 {
-	void *addr = NULL;
-
-	if (likely(is_plain_gfp(gfp)))
-		addr = alloc_pages_fast(&bsa_default_heap, nr, align, true);
-	return addr ?: alloc_pages_slow(&bsa_default_heap, nr, align, true, gfp,
-					_RET_IP_);
+	return alloc_pages_of(&bsa_default_heap, nr, align, true, gfp);
 }
 EXPORT_SYMBOL_GPL(bsa_alloc_pages_lowmem);
 

@@ -566,6 +566,28 @@ static void slab_refuses_bad_frees(struct kunit *test)
 	put(test, rig, get(test, rig, 64));
 }
 
+static void slab_object_freed_twice_at_once_is_handed_out_last(struct kunit *test)
+{
+	struct rig *rig = new_rig(test, 64);
+	struct bsa_page *slab;
+	unsigned int i;
+	void *obj;
+
+	/* Its owner and another CPU have freed it at the same time. */
+	obj = get(test, rig, 64);
+	slab = bsa_page_of(obj);
+	put(test, rig, obj);
+	set_bit(bit_of(slab, obj), slab->free + BSA_REMOTE);
+	for (i = 1; i < slab->capacity; i++)
+		KUNIT_EXPECT_PTR_NE(test, try_alloc(rig, 64), obj);
+	KUNIT_EXPECT_EQ(test, rig->slabs.conflicts, 0);
+
+	/* Now that is found out, and it is one object again. */
+	KUNIT_EXPECT_PTR_EQ(test, try_alloc(rig, 64), obj);
+	KUNIT_EXPECT_EQ(test, rig->slabs.conflicts, 1);
+	KUNIT_EXPECT_NULL(test, try_alloc(rig, 64));
+}
+
 static void slab_refuses_double_free_of_every_object(struct kunit *test)
 {
 	struct rig *rig = new_rig(test, 64);
@@ -678,6 +700,7 @@ static struct kunit_case bsa_slab_cases[] = {
 	KUNIT_CASE(slab_bitmaps_are_not_in_reach_of_objects),
 
 	KUNIT_CASE(slab_refuses_bad_frees),
+	KUNIT_CASE(slab_object_freed_twice_at_once_is_handed_out_last),
 	KUNIT_CASE(slab_refuses_double_free_of_every_object),
 
 	KUNIT_CASE(slab_keeps_contents_in_random_use),

@@ -894,7 +894,11 @@ inline reclaim_cpu(me, set, irqs_on)
 	   :: owner == set + 1 && state == ACTIVE -> break
 	   :: d_step {
 		owner == set + 1 && state != ACTIVE ->
-		/* may_take(): bsa_slab_is_unused(), and then idle */
+		/*
+		 * take_away(): bsa_slab_is_unused(), and then idle. That the slab
+		 * is made nobody's before is for double frees, which are not
+		 * modelled together with a reclaim.
+		 */
 		f = MY_FREE(me)
 	      };
 	      r = remote;

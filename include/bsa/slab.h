@@ -218,6 +218,9 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 	unsigned long rest = ready;
 	size_t i;
 
+	/* The word of an owner without an active slab is everybody's. */
+	if (!ready)
+		return 0;
 	for (i = 0; i < nr && rest; i++) {
 		objs[i] = (void *)(class->base + __ffs(rest) * class->unit);
 		rest &= rest - 1;

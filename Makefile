@@ -17,7 +17,8 @@ prefix := $(DESTDIR)/usr/src/bsa-$(version)
 # Modules are signed at installation where the kernel's key is at hand.
 unsigned = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 
-.PHONY: modules install clean clean-cache help run shell check bench model lint
+.PHONY: modules install clean clean-cache help run shell check check-debug bench \
+	model lint
 
 modules: $(KDIR)/Makefile
 	+$(kbuild) modules
@@ -46,6 +47,9 @@ run shell:
 check:
 	@scripts/check.sh $(KERNEL)
 
+check-debug:
+	@scripts/check-debug.sh $(CONFIG)
+
 bench:
 	@scripts/bench.sh $(KERNEL) $(MODE)
 
@@ -63,12 +67,15 @@ help:
 	@echo 'make run          loads bsa and a client into a Debian kernel under QEMU'
 	@echo 'make shell        the same, and leaves you at a prompt in there'
 	@echo 'make check        every test, in a kernel that watches'
+	@echo 'make check-debug  the same, in kernels that watch more closely'
 	@echo 'make bench        what the calls cost, beside those of the kernel'
 	@echo 'make model        a model of what needs no lock, checked exhaustively by spin'
 	@echo 'make lint         checkpatch, sparse, kernel-doc, shellcheck'
 	@echo 'make clean-cache  removes the kernels that run and check keep'
 	@echo ''
-	@echo 'KERNEL=6.1|6.12   the kernel of run, shell, check and bench (6.1)'
+	@echo 'KERNEL=6.1|6.12   the kernel of run, shell, check and bench (6.1); run and'
+	@echo '                  shell take 6.1-rt and 6.12-rt, too'
+	@echo 'CONFIG=kasan|kcsan|rt  the kernel of check-debug (all three)'
 	@echo 'MODE=counted|parallel  how bench measures (both)'
 	@echo 'ACCEL=tcg|kvm     how QEMU runs it (kvm where the processor offers it)'
 	@echo 'TIMEOUT=seconds   when to give up'

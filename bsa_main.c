@@ -221,11 +221,11 @@ struct bsa_heap *bsa_heap_create(const char *name, size_t size, int node)
 	if (find_heap(name))
 		goto unlock;
 	err = -ENOMEM;
-	heap = kvzalloc(sizeof(*heap), GFP_KERNEL);
+	heap = kvzalloc(sizeof(*heap), GFP_KERNEL | __GFP_NOWARN);
 	if (!heap)
 		goto unlock;
 	strscpy(heap->name, name, sizeof(heap->name));
-	heap->cpu = alloc_percpu(struct bsa_cpu);
+	heap->cpu = alloc_percpu_gfp(struct bsa_cpu, GFP_KERNEL | __GFP_NOWARN);
 	if (!heap->cpu)
 		goto free;
 	err = init_heap(heap);

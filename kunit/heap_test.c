@@ -1713,6 +1713,30 @@ static void heap_more_than_there_is_cannot_be_reserved(struct kunit *test)
 			    (struct bsa_heap *)ERR_PTR(-ENOMEM));
 }
 
+#ifdef CONFIG_FAULT_INJECTION
+/* The kernel's memory ends at each step. What it keeps for CPUs is not missing. */
+static void heap_that_cannot_be_created_takes_nothing(struct kunit *test)
+{
+	unsigned int left, nth = 0, failed = 0;
+	long before = si_mem_available();
+	struct bsa_heap *heap;
+
+	do {
+		bsa_test_fail_from(++nth);
+		heap = bsa_heap_create("fail", SZ_16M, NUMA_NO_NODE);
+		left = bsa_test_fail_from(0);
+		if (IS_ERR(heap)) {
+			KUNIT_EXPECT_EQ(test, PTR_ERR(heap), -ENOMEM);
+			failed++;
+		} else {
+			KUNIT_EXPECT_EQ(test, bsa_heap_destroy(heap), 0);
+		}
+	} while (!left);
+	KUNIT_EXPECT_GE(test, failed, 2);
+	KUNIT_EXPECT_GT(test, si_mem_available(), before - PFN_DOWN(SZ_8M));
+}
+#endif
+
 static void heap_refuses_bad_nodes(struct kunit *test)
 {
 	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_create("node", 0, -2),
@@ -1962,6 +1986,9 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_refuses_bad_names),
 	KUNIT_CASE(heap_names_are_unique),
 	KUNIT_CASE(heap_more_than_there_is_cannot_be_reserved),
+#ifdef CONFIG_FAULT_INJECTION
+	KUNIT_CASE(heap_that_cannot_be_created_takes_nothing),
+#endif
 	KUNIT_CASE(heap_refuses_bad_nodes),
 	KUNIT_CASE(heap_with_live_objects_is_not_destroyed),
 	KUNIT_CASE(heap_with_undrained_frees_is_destroyed),

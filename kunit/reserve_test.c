@@ -129,6 +129,36 @@ static void reserve_too_much_takes_nothing(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, list_empty(&extents));
 }
 
+#ifdef CONFIG_FAULT_INJECTION
+/* Memory ends after each of the blocks. What it keeps for CPUs is not missing. */
+static void reserve_that_fails_half_way_takes_nothing(struct kunit *test)
+{
+	struct bsa_reservation want = {
+		.nr_pages = PFN_DOWN(SZ_64M),
+		.node = NUMA_NO_NODE,
+		.blocks = true,
+	};
+	unsigned int left, nth = 0, failed = 0;
+	long before = si_mem_available();
+	LIST_HEAD(extents);
+	int err;
+
+	do {
+		bsa_test_fail_from(++nth);
+		err = bsa_reserve(&extents, &want);
+		left = bsa_test_fail_from(0);
+		if (err) {
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			KUNIT_EXPECT_TRUE(test, list_empty(&extents));
+			failed++;
+		}
+		bsa_unreserve(&extents);
+	} while (!left);
+	KUNIT_EXPECT_GT(test, failed, 8);
+	KUNIT_EXPECT_GT(test, si_mem_available(), before - PFN_DOWN(SZ_8M));
+}
+#endif
+
 static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(reserve_finds_one_aligned_range),
 	KUNIT_CASE(reserve_joins_adjacent_blocks),
@@ -136,6 +166,9 @@ static struct kunit_case reserve_cases[] = {
 	KUNIT_CASE(reserve_low_blocks_are_low),
 	KUNIT_CASE(reserve_on_a_node_stays_there),
 	KUNIT_CASE(reserve_too_much_takes_nothing),
+#ifdef CONFIG_FAULT_INJECTION
+	KUNIT_CASE(reserve_that_fails_half_way_takes_nothing),
+#endif
 	{}
 };
 

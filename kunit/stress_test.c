@@ -43,9 +43,12 @@ static unsigned long parameter(const char *name, unsigned long value)
 	return value;
 }
 
+/* Kernels in which every access to memory is looked at. */
+#define SLOWNESS	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) ? 4 : 1)
+
 /* For a whole test; the first is when workers are asked to stop. */
-#define TIMEOUT		(60 * HZ)
-#define GRACE		(10 * HZ)
+#define TIMEOUT		(60 * HZ * SLOWNESS)
+#define GRACE		(10 * HZ * SLOWNESS)
 
 /*
  * Workers

@@ -12,6 +12,7 @@
 #include <bsa/percpu.h>
 #include <kunit/test.h>
 #include <linux/bsa.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 
 /* Failures are what many tests want, so the log need not tell. */
@@ -60,6 +61,21 @@ unsigned long bsa_test_count_free_pages(struct kunit *test,
 void bsa_test_expect_sums(struct kunit *test, struct bsa_heap *heap);
 
 struct bsa_stats bsa_test_stats(struct bsa_heap *heap);
+
+#ifdef CONFIG_FAULT_INJECTION
+/**
+ * bsa_test_fail_from - let the kernel's allocations fail
+ * @nth: the first one to fail of those that this thread makes from here on; all
+ *	that follow fail, too. 0: none fails any more
+ *
+ * Return: how many were left to the first one; 0: some have failed.
+ */
+static inline unsigned int bsa_test_fail_from(unsigned int nth)
+{
+	current->make_it_fail = !!nth;
+	return xchg(&current->fail_nth, nth);
+}
+#endif
 
 static inline bool bsa_test_in_section(const struct bsa_section_info *info,
 				       const void *addr)

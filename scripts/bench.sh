@@ -32,15 +32,12 @@ work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 initrd=$work/initrd
 
-cache_lock
 "$SCRIPTS/setup.sh" bench "$kernel"
 dir=$("$SCRIPTS/kernel.sh" "$kernel" bench)
-"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" >"$work/modules"
-mapfile -t modules <"$work/modules"
+"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
 buddy=$dir/drivers/gpu/drm/drm_buddy.ko
-[[ ! -e $buddy ]] || modules+=("$buddy")
-"$SCRIPTS/initramfs.sh" "$initrd" "${modules[@]}"
-cache_unlock
+[[ ! -e $buddy ]] || cp "$buddy" "$work/modules"
+"$SCRIPTS/initramfs.sh" "$initrd" "$work"/modules/*.ko
 
 # Emulated memory that is never written takes none.
 export MEM=${MEM:-12G} TIMEOUT=${TIMEOUT:-600}

@@ -19,7 +19,6 @@ locate() {
 
 # Fails, and says nothing, if the archive does not have this version (any more).
 fetch() (
-	mkdir -p "$CACHE/image"
 	new=$(mktemp -d "$CACHE/image/.new.XXXXXX")
 	trap 'rm -rf "$new"' EXIT
 	cd "$new" &&
@@ -30,6 +29,7 @@ fetch() (
 		mv "boot/vmlinuz-$release" "$image/vmlinuz"
 )
 
+lock "$CACHE/image/$kernel"
 locate
 if [[ ! -e $image/vmlinuz ]]; then
 	say "downloading Debian's kernel $release ($version)"
@@ -41,8 +41,8 @@ if [[ ! -e $image/vmlinuz ]]; then
 			die "cannot download linux-image-$release $version; as root: apt-get update && apt-get install $package"
 		export DEBIAN_FRONTEND=noninteractive
 		log=$(mktemp)
-		run_logged "$log" apt-get -q update
-		run_logged "$log" apt-get -q -y --no-install-recommends install "$package"
+		run_logged "$log" apt-get -q update 9>&-
+		run_logged "$log" apt-get -q -y --no-install-recommends install "$package" 9>&-
 		rm -f "$log"
 		locate
 		[[ -e $image/vmlinuz ]] || fetch ||

@@ -5,7 +5,8 @@
 # is built first if the cache does not have it.
 #
 # The configuration is all that base.config and CONFIG.config in kunit/configs
-# ask for, and otherwise as small as the kernel allows. An option that only
+# ask for, and otherwise as small as the kernel allows. "# On top of: NAME" in
+# there puts NAME.config before it; what comes later wins. An option that only
 # some versions have goes into base-KERNEL.config or CONFIG-KERNEL.config.
 
 . "$(dirname "$0")/lib.sh"
@@ -14,8 +15,9 @@ kernel=$1 config=$2
 configs=$TOP/kunit/configs
 
 [[ -e $configs/$config.config ]] || die "there is no kunit/configs/$config.config"
+below=$(sed -n 's/^# On top of: //p' "$configs/$config.config")
 fragments=()
-for name in base "$config"; do
+for name in base $below "$config"; do
 	for file in "$configs/$name.config" "$configs/$name-$kernel.config"; do
 		[[ ! -e $file ]] || fragments+=("$file")
 	done
@@ -29,10 +31,14 @@ key=$({
 } | sha256sum | cut -c 1-12)
 dir=$CACHE/kernel/$kernel-$config-$key
 
+lock "$dir"
 if [[ ! -e $dir/.complete ]]; then
-	say "building the $kernel kernel for make $config (minutes; once)"
+	say "building the $kernel $config kernel (minutes; once)"
 	mkdir -p "$dir"
-	cat "${fragments[@]}" >"$dir/fragment"
+	awk '{ option = $1 == "#" ? $2 : $1; sub(/=.*/, "", option) }
+	     option ~ /^CONFIG_/ { line[option] = $0 }
+	     END { for (option in line) print line[option] | "sort" }' \
+		"${fragments[@]}" >"$dir/fragment"
 	kmake=(nice make -s -C "$src" O="$dir" -j "$(nproc)")
 	run_logged "$dir/build.log" "${kmake[@]}" \
 		KCONFIG_ALLCONFIG="$dir/fragment" allnoconfig

@@ -36,20 +36,16 @@ die() {
 	exit 1
 }
 
-# Two commands at once must not fill the cache together. The lock is held until
-# cache_unlock, or the end of the script that took it; the scripts that this
-# one calls work under it.
-cache_lock() {
-	mkdir -p "$CACHE" || die "cannot write to $CACHE (XDG_CACHE_HOME moves it)"
-	exec 9>"$CACHE/lock"
+# lock PATH: two commands at once must not make the same thing in the cache. The
+# lock is held to the end of the script that takes it. No script takes two.
+lock() {
+	mkdir -p "$(dirname "$1")" ||
+		die "cannot write to $CACHE (XDG_CACHE_HOME moves it)"
+	exec 9>"$1.lock"
 	flock --nonblock 9 || {
-		say "waiting for another bsa command that is filling $CACHE"
+		say "waiting for another bsa command that makes $1"
 		flock 9
 	}
-}
-
-cache_unlock() {
-	exec 9>&-
 }
 
 indent() {
@@ -107,6 +103,19 @@ TROUBLE+='|cut here \]|general protection|stack backtrace:|RIP: 0010:'
 TROUBLE+='|^(UBSAN|ODEBUG|refcount_t): |rcu: INFO: |Bad page '
 TROUBLE+='|DEBUG_LOCKS_WARN_ON|kmemleak: [1-9][0-9]* new|oom-killer'
 TROUBLE+='|page allocation failure|unable to handle|Unable to handle'
+TROUBLE+='|^\[ BUG: |NOHZ tick-stop error|kmemleak: .*(disabled|Cannot allocate)'
+
+# without_foreign_races LOG: the log, but without the first line of a data race
+# that is none of ours. The kernel has races of its own, which KCSAN reports as
+# well. One is ours if one of the two functions is, or was called by one of ours:
+# the kernel's lists and bitmaps are code of the kernel on data of ours.
+without_foreign_races() {
+	awk 'FNR != NR { print FNR in ours && !ours[FNR] ? "" : $0; next }
+	     /^BUG: KCSAN: / { race = FNR; frame = 9; ours[race] = /\[bsa/ }
+	     / by (task|interrupt) / { frame = 0 }
+	     race && /^ [^ ]+\+0x/ && ++frame <= 2 && /\[bsa/ { ours[race] = 1 }
+	     /^=====/ { race = 0 }' "$1" "$1"
+}
 
 # boot LOG FILTER QEMU.SH-ARGUMENTS...: boots in the background, with the console
 # in LOG and, through the filter, on standard output. Returns what qemu.sh
@@ -134,7 +143,8 @@ boot() {
 # helps to find the reason. Prints nothing for a good boot.
 judge() {
 	local log=$1 status=$2 complaint
-	complaint=$(grep -nEm 1 "$TROUBLE" "$log" | cut -d: -f1) || true
+	complaint=$(without_foreign_races "$log" | grep -nE "$TROUBLE" |
+		sed -n '1s/:.*//p') || true
 	if [[ -n $complaint ]]; then
 		say "the kernel complained:"
 		sed -n "$complaint,+24p" "$log" | indent >&2

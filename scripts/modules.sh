@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# modules.sh NAME KDIR [VARIABLE=VALUE...]: builds the modules for the kernel in
-# KDIR, in a build directory called NAME, and prints where they are, one .ko a
-# line.
+# modules.sh NAME KDIR OUTPUT [VARIABLE=VALUE...]: builds the modules for the
+# kernel in KDIR, in a build directory called NAME, and copies them into the
+# directory OUTPUT.
 #
 # They are built from a copy of the sources, one for each kernel, so that
 # kernels do not throw away each other's objects and the tree stays clean. bsa
@@ -12,11 +12,12 @@
 
 . "$(dirname "$0")/lib.sh"
 
-name=$1 kdir=$2
-shift 2
+name=$1 kdir=$2 output=$3
+shift 3
 
 checkout=$(basename "$TOP")-$(printf %s "$TOP" | sha256sum | cut -c 1-8)
 dir=$CACHE/build/$checkout/$name
+lock "$dir"
 mkdir -p "$dir/src"
 
 # By content, not by time: a file that is put back to an older state counts as
@@ -53,4 +54,5 @@ find "$dir/src/samples" \( -name '*.o' -o -name '*.ko' -o -name '*.mod*' -o \
 build -C "$dir/src/samples" BSA="$stage/usr/src/bsa" "$@" ||
 	die "the samples do not build"
 
-find "$stage/lib/modules" "$dir/src/samples" -name '*.ko'
+mkdir -p "$output"
+find "$stage/lib/modules" "$dir/src/samples" -name '*.ko' -exec cp -t "$output" {} +

@@ -11,14 +11,11 @@ kernel=$1 job=${2:-run}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cache_lock
 "$SCRIPTS/setup.sh" run "$kernel"
 image=$("$SCRIPTS/image.sh" "$kernel")
 release=$(headers_release "$kernel")
-"$SCRIPTS/modules.sh" "$release" "/lib/modules/$release/build" >"$work/modules"
-mapfile -t modules <"$work/modules"
-"$SCRIPTS/initramfs.sh" "$work/initrd" "${modules[@]}"
-cache_unlock
+"$SCRIPTS/modules.sh" "$release" "/lib/modules/$release/build" "$work/modules"
+"$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
 
 say "booting $release"
 if [[ $job == shell ]]; then

@@ -25,12 +25,16 @@ lint) packages=("${modules[@]}" "$headers" perl xz-utils python3 sparse shellche
 *) die "setup.sh: no job is called $job" ;;
 esac
 
-missing=()
-for package in "${packages[@]}"; do
-	# shellcheck disable=SC2016 # the ${...} is dpkg's
-	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || true
-	[[ $state == installed ]] || missing+=("$package")
-done
+find_missing() {
+	missing=()
+	for package in "${packages[@]}"; do
+		# shellcheck disable=SC2016 # the ${...} is dpkg's
+		state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || true
+		[[ $state == installed ]] || missing+=("$package")
+	done
+}
+
+find_missing
 ((${#missing[@]})) || exit 0
 
 distribution=$(. /etc/os-release 2>/dev/null && echo "${ID-} ${VERSION_ID-}") || true
@@ -39,12 +43,14 @@ distribution=$(. /etc/os-release 2>/dev/null && echo "${ID-} ${VERSION_ID-}") ||
 [[ $(id -u) == 0 ]] ||
 	die "packages missing, install them as root: apt-get install ${missing[*]}"
 
+lock "$CACHE/packages"
+find_missing
+((${#missing[@]})) || exit 0
 say "installing ${missing[*]}"
-# A service that a package starts must not take the lock with it.
-exec 9>&-
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300)
-run_logged "$log" "${apt[@]}" update
-run_logged "$log" "${apt[@]}" install "${missing[@]}"
+# A service that a package starts must not take the lock with it.
+run_logged "$log" "${apt[@]}" update 9>&-
+run_logged "$log" "${apt[@]}" install "${missing[@]}" 9>&-

@@ -8,9 +8,9 @@
 package=$(source_package "$1")
 src=$CACHE/src/${package}_$(package_version "$package")
 
+lock "$CACHE/src/$package"
 if [[ ! -d $src ]]; then
 	say "unpacking $package"
-	mkdir -p "$CACHE/src"
 	# What an older package left is of no more use, nor is what was built from it.
 	rm -rf "$CACHE/src/${package}"_* "$CACHE/kernel/${1%-rt}"-*
 	mkdir "$src.new"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # "make check": the KUnit tests, then what only user space can test: loading,
-# parameters, unloading. The results of both are KTAP.
+# parameters, unloading. The results of both are KTAP. What follows the name of
+# this script are parameters of the KUnit tests.
 
 # shellcheck source=lib.sh
 . /lib.sh
@@ -141,6 +142,19 @@ load_unload_100_cycles() {
 	}
 }
 
+# Only in a kernel that looks for leaks. What is younger than 5 s does not count,
+# and what one look has found may be a pointer that was just on its way.
+no_memory_is_leaked() {
+	sleep 6
+	for _ in 1 2; do
+		echo scan >$kmemleak
+		sleep 1
+	done
+	leaks=$(cat $kmemleak)
+	echo "$leaks"
+	[ -z "$leaks" ]
+}
+
 # suite NAME TEST...: runs the functions and prints KTAP. What a test prints is
 # its diagnostics; after a failure bsa is unloaded, for the next one.
 suite() {
@@ -165,10 +179,32 @@ suite() {
 	log "$suite_result 1 $name"
 }
 
+# Where tests can let allocations fail: all of a thread that asks for it, of every
+# kind, and without a word.
+for fault in /sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc; do
+	[ -e $fault ] || continue
+	echo Y >$fault/task-filter
+	echo N >$fault/ignore-gfp-wait
+	[ ! -e $fault/min-order ] || echo 0 >$fault/min-order
+	echo 0 >$fault/verbose
+	echo -1 >$fault/times
+	echo 100 >$fault/probability
+done
+
+kmemleak=/sys/kernel/debug/kmemleak
+leaks=
+if [ -e $kmemleak ]; then
+	leaks=no_memory_is_leaked
+	# The kernel's own are not ours.
+	echo scan >$kmemleak
+	echo clear >$kmemleak
+fi
+
 tell begin
+shift
 kunit=failed
 insmod /modules/bsa.ko size=64M &&
-insmod /modules/bsa_kunit.ko &&
+insmod /modules/bsa_kunit.ko "$@" &&
 rmmod bsa_kunit &&
 rmmod bsa &&
 kunit=unloaded
@@ -182,5 +218,6 @@ suite module \
 	node_out_of_range_stops_the_load \
 	parameter_that_is_no_number_stops_the_load \
 	too_little_memory_stops_the_load_and_gives_all_back \
-	load_unload_100_cycles
+	load_unload_100_cycles \
+	$leaks
 tell end

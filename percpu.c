@@ -196,6 +196,7 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 		if (likely(bsa_class_take(class, &obj))) {
 			leave(c);
 			preempt_enable();
+			bsa_hand_out(obj, size, bsa_class_size(at / AT(1)));
 			return obj;
 		}
 	}
@@ -229,7 +230,8 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 		goto odd;
 	class = slab->class;
 	index = bsa_slab_index(slab, ptr);
-	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index)))
+	if (unlikely(index >= BSA_MAX_OBJECTS ||
+		     !bsa_slab_put(slab, index, ptr)))
 		goto odd;
 	__this_cpu_inc(cpu->slabs.frees[class]);
 	if (unlikely(!--slab->ttl)) {
@@ -839,7 +841,8 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 	this_cpu_add(heap->cpu->live_pages, 1L << page->order);
 	addr = bsa_page_address(&heap->buddy, page);
 	if (want_init_on_alloc(gfp))
-		memset(addr, 0, PAGE_SIZE << page->order);
+		bsa_clear(addr, PAGE_SIZE << page->order);
+	bsa_hand_out(addr, nr * PAGE_SIZE, PAGE_SIZE << page->order);
 	return addr;
 }
 
@@ -847,26 +850,36 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 				size_t align, unsigned long caller)
 {
+	size_t asked = size;
+	unsigned int class;
 	void *obj;
 
 	if (bad_request(heap, align, gfp, caller))
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
+	size = bsa_with_redzone(size);
 	if (max(size, align) > BSA_MAX_OBJECT) {
 		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
 			warn_failed(heap, size, false, gfp, caller);
 			return NULL;
 		}
-		return bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
-					      gfp, caller);
+		obj = bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
+					     gfp, caller);
+		if (obj)
+			bsa_unpoison(obj, asked, PAGE_ALIGN(size));
+		return obj;
 	}
 	/* Of objects, those of a power of two are aligned to their size. */
 	if (align > 8)
 		size = roundup_pow_of_two(max(size, align));
 	obj = alloc_slow(heap, size, gfp, caller);
-	if (obj && want_init_on_alloc(gfp))
-		memset(obj, 0, bsa_class_size(bsa_size_class(size)));
+	if (!obj)
+		return NULL;
+	class = bsa_size_class(size);
+	if (want_init_on_alloc(gfp))
+		bsa_clear(obj, bsa_class_size(class));
+	bsa_hand_out(obj, asked, bsa_class_size(class));
 	return obj;
 }
 
@@ -874,7 +887,8 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 static __always_inline bool is_plain(size_t size, gfp_t gfp)
 {
 	return likely(size - 1 < BSA_MAX_OBJECT && !(gfp & GFP_SLOW) &&
-		      !static_branch_unlikely(&init_on_alloc));
+		      !static_branch_unlikely(&init_on_alloc) &&
+		      !bsa_wants_redzones());
 }
 
 /*
@@ -893,7 +907,10 @@ static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
 		leave(c);
 	}
 	preempt_enable();
-	return obj ?: alloc_any(size, gfp, c->heap, 1, caller);
+	if (unlikely(!obj))
+		return alloc_any(size, gfp, c->heap, 1, caller);
+	bsa_hand_out(obj, size, bsa_class_size(class - c->slabs.class));
+	return obj;
 }
 
 /*
@@ -926,8 +943,14 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 
 	if (bsa_slab_is_interior(slab, index))
 		return BSA_FREE_INTERIOR;
-	if (test_bit(index, slab->free) ||
-	    test_and_set_bit(index, slab->free + BSA_REMOTE))
+	if (test_bit(index, slab->free))
+		return BSA_FREE_DOUBLE;
+	if (BSA_WATCHED) {
+		if (test_bit(index, slab->free + BSA_REMOTE))
+			return BSA_FREE_DOUBLE;
+		bsa_take_back(ptr, bsa_class_size(slab->class));
+	}
+	if (test_and_set_bit(index, slab->free + BSA_REMOTE))
 		return BSA_FREE_DOUBLE;
 	/*
 	 * The slab may be gone from here on. Its descriptor is not, nor is the
@@ -981,6 +1004,7 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 	if (likely(page)) {
 		this_cpu_inc(heap->cpu->page_frees);
 		this_cpu_sub(heap->cpu->live_pages, 1L << page->order);
+		bsa_take_back(addr, PAGE_SIZE << page->order);
 		free_block(heap, page);
 	} else {
 		refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr),
@@ -1329,6 +1353,15 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int index,
 	return taken;
 }
 
+/* As bsa_hand_out(), of several objects. */
+static __always_inline void hand_out_bulk(size_t size, size_t nr, void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; BSA_WATCHED && i < nr; i++)
+		bsa_hand_out(ptrs[i], size, bsa_class_size(bsa_size_class(size)));
+}
+
 /*
  * Free what lies in the same slab as the first of @nr objects, if that is this
  * CPU's own. As free_fast().
@@ -1381,16 +1414,18 @@ out:
 size_t bsa_heap_alloc_bulk(struct bsa_heap *heap, size_t size, gfp_t gfp,
 			   size_t nr, void **ptrs)
 {
-	bool fast = size && size <= BSA_MAX_OBJECT && !want_init_on_alloc(gfp) &&
-		    !(gfp & GFP_SLOW);
-	size_t i = 0;
+	bool fast = is_plain(size, gfp);
+	size_t i = 0, taken;
 	void *obj;
 
 	heap = heap ?: &bsa_default_heap;
 	while (i < nr) {
-		if (fast)
-			i += alloc_bulk_fast(heap, bsa_size_class(size), nr - i,
-					     ptrs + i);
+		if (fast) {
+			taken = alloc_bulk_fast(heap, bsa_size_class(size),
+						nr - i, ptrs + i);
+			hand_out_bulk(size, taken, ptrs + i);
+			i += taken;
+		}
 		if (i == nr)
 			break;
 		obj = alloc_any(size, gfp, heap, 1, _RET_IP_);

@@ -91,6 +91,7 @@ struct bsa_heap bsa_default_heap = {
 /*
  * An owner is a number: the index of the heap, that of the CPU, and two bits.
  * The number is odd, and the one before it is neither BSA_NOBODY nor an owner.
+ * No owner is IDLE_NOBODY, which is odd, too.
  * Heaps come and go in process context; whoever looks one up holds something
  * of it.
  */
@@ -98,6 +99,7 @@ struct bsa_heap bsa_default_heap = {
 #define OWNER_CPU_BITS	14
 #define OWNER_HEAP_SHIFT	(OWNER_CPU_SHIFT + OWNER_CPU_BITS)
 #define MAX_HEAPS	256
+#define IDLE_NOBODY	1U
 
 static struct bsa_heap *heaps[MAX_HEAPS];
 static DEFINE_MUTEX(heaps_mutex);
@@ -945,9 +947,11 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 		return BSA_FREE_INTERIOR;
 	if (test_bit(index, slab->free))
 		return BSA_FREE_DOUBLE;
-	if (BSA_WATCHED) {
+	if (BSA_WATCHED || want_init_on_free()) {
 		if (test_bit(index, slab->free + BSA_REMOTE))
 			return BSA_FREE_DOUBLE;
+		if (want_init_on_free())
+			bsa_clear((void *)ptr, bsa_class_size(slab->class));
 		bsa_take_back(ptr, bsa_class_size(slab->class));
 	}
 	if (test_and_set_bit(index, slab->free + BSA_REMOTE))
@@ -1004,6 +1008,8 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 	if (likely(page)) {
 		this_cpu_inc(heap->cpu->page_frees);
 		this_cpu_sub(heap->cpu->live_pages, 1L << page->order);
+		if (want_init_on_free())
+			bsa_clear((void *)addr, PAGE_SIZE << page->order);
 		bsa_take_back(addr, PAGE_SIZE << page->order);
 		free_block(heap, page);
 	} else {
@@ -1137,7 +1143,8 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	bsa_slabs_init(&c->slabs, owner_number(heap, cpu), &heap->pool);
 	init_llist_head(&c->remote);
 	raw_spin_lock_init(&c->lock);
-	c->idle = c->slabs.owner;
+	/* Where frees have to zero, free_fast() finds no slab its own. */
+	c->idle = want_init_on_free() ? IDLE_NOBODY : c->slabs.owner;
 	c->heap = heap;
 	c->cpu = cpu;
 }

@@ -829,6 +829,10 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 
 	if (bad_request(heap, align, gfp, caller) || !nr)
 		return NULL;
+	if (bsa_should_fail(nr * PAGE_SIZE)) {
+		this_cpu_inc(heap->cpu->failures);
+		return NULL;
+	}
 	/* A block that is kept is aligned to its own size. */
 	if (likely(align <= nr * PAGE_SIZE && nr <= 1UL << (BSA_PCP_ORDERS - 1)))
 		page = bsa_pcp_alloc(&raw_cpu_ptr(heap->cpu)->pcp,
@@ -872,6 +876,10 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 			bsa_unpoison(obj, asked, PAGE_ALIGN(size));
 		return obj;
 	}
+	if (bsa_should_fail(size)) {
+		this_cpu_inc(heap->cpu->failures);
+		return NULL;
+	}
 	/* Of objects, those of a power of two are aligned to their size. */
 	if (align > 8)
 		size = roundup_pow_of_two(max(size, align));
@@ -890,7 +898,7 @@ static __always_inline bool is_plain(size_t size, gfp_t gfp)
 {
 	return likely(size - 1 < BSA_MAX_OBJECT && !(gfp & GFP_SLOW) &&
 		      !static_branch_unlikely(&init_on_alloc) &&
-		      !bsa_wants_redzones());
+		      !bsa_may_fail() && !bsa_wants_redzones());
 }
 
 /*

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KASAN and kmemleak
+ * KASAN, kmemleak and fault injection
  *
  * Built without KASAN's checks (see Kbuild): it writes what they look at.
  */
@@ -134,3 +134,17 @@ void bsa_untrack(const void *ptr)
 		kmemleak_free(ptr);
 }
 #endif /* CONFIG_DEBUG_KMEMLEAK */
+
+#ifdef CONFIG_FAULT_INJECTION
+/* Its knobs are made in debugfs.c. */
+DECLARE_FAULT_ATTR(bsa_fail_alloc);
+
+/**
+ * bsa_should_fail - is this allocation to fail, for a test's sake?
+ * @size: bytes
+ */
+bool bsa_should_fail(size_t size)
+{
+	return bsa_may_fail() && !in_nmi() && should_fail(&bsa_fail_alloc, size);
+}
+#endif

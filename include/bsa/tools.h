@@ -10,6 +10,7 @@
  *             callers hold: of that as many bytes as they asked for
  *   kmemleak  knows each object and each block that a caller holds, and scans
  *             them, and nothing else of a section
+ *   fail_alloc  makes allocations fail on request, as failslab does
  *
  * What is handed out is made known last; what is taken back is forgotten before
  * anybody else can get it, but only once it is known to be live: so a free that
@@ -18,6 +19,7 @@
 #ifndef _BSA_TOOLS_H
 #define _BSA_TOOLS_H
 
+#include <linux/fault-inject.h>
 #include <linux/kasan.h>
 #include <linux/kmemleak.h>
 #include <linux/log2.h>
@@ -63,6 +65,27 @@ static inline void bsa_track(const void *ptr, size_t room)
 
 static inline void bsa_untrack(const void *ptr)
 {
+}
+#endif
+
+#ifdef CONFIG_FAULT_INJECTION
+extern struct fault_attr bsa_fail_alloc;
+
+bool bsa_should_fail(size_t size);
+
+static inline bool bsa_may_fail(void)
+{
+	return READ_ONCE(bsa_fail_alloc.probability);
+}
+#else
+static inline bool bsa_should_fail(size_t size)
+{
+	return false;
+}
+
+static inline bool bsa_may_fail(void)
+{
+	return false;
 }
 #endif
 

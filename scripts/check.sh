@@ -15,11 +15,23 @@ kernel=$1 config=${2:-check}
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
 
+# What the kernel is told beyond its configuration, and what that is if it is not
+# one of its own.
+build=$config
+case $config in
+kasan) APPEND+=" kasan_multi_shot" ;;
+zero)
+	build=check
+	APPEND+=" init_on_free=1"
+	;;
+esac
+export APPEND
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$SCRIPTS/setup.sh" check "$kernel"
-dir=$("$SCRIPTS/kernel.sh" "$kernel" "$config")
+dir=$("$SCRIPTS/kernel.sh" "$kernel" "$build")
 "$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
 "$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
 
@@ -90,6 +102,16 @@ if ((${#absent[@]})); then
 	say "did not run: ${absent[*]}"
 	failed=$((failed + ${#absent[@]}))
 fi
+
+# These have tools that are tested, too.
+case $config in
+kasan | zero)
+	grep -qE '^(not )?ok [0-9]+ tools$' "$work/ktap" || {
+		say "did not run: the suite of tools"
+		failed=$((failed + 1))
+	}
+	;;
+esac
 
 wrong=$(judge "$log" "$status")
 [[ -z $wrong ]] || failed=$((failed + $(wc -l <<<"$wrong")))

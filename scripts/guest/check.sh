@@ -203,7 +203,11 @@ fi
 tell begin
 shift
 kunit=failed
-insmod /modules/bsa.ko size=64M &&
+# The tests count bytes, pages and objects.
+redzones=
+! grep -q ' kasan_report$' /proc/kallsyms || redzones=redzones=N
+# shellcheck disable=SC2086 # one word or none
+insmod /modules/bsa.ko size=64M $redzones &&
 insmod /modules/bsa_kunit.ko "$@" &&
 rmmod bsa_kunit &&
 rmmod bsa &&
@@ -220,4 +224,7 @@ suite module \
 	too_little_memory_stops_the_load_and_gives_all_back \
 	load_unload_100_cycles \
 	$leaks
+
+# shellcheck source=tools.sh
+. /tools.sh
 tell end

@@ -107,4 +107,11 @@ static inline bool bsa_test_all_freed_bytes(const void *ptr, u8 byte,
 	return all;
 }
 
+/* With init_on_free all frees of objects count as remote ones. */
+static inline unsigned long bsa_test_remote_frees(unsigned long remote,
+						  unsigned long local)
+{
+	return want_init_on_free() ? remote + local : remote;
+}
+
 #endif /* _BSA_TEST_UTIL_H */

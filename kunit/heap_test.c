@@ -1738,7 +1738,8 @@ static void heap_that_cannot_be_created_takes_nothing(struct kunit *test)
 		}
 	} while (!left);
 	KUNIT_EXPECT_GE(test, failed, 2);
-	KUNIT_EXPECT_GT(test, si_mem_available(), before - PFN_DOWN(SZ_8M));
+	/* KASAN keeps some of what was freed, but less than one heap. */
+	KUNIT_EXPECT_GT(test, si_mem_available(), before - PFN_DOWN(SZ_16M));
 }
 #endif
 

@@ -256,7 +256,11 @@ read_debugfs() {
 run_kunit() {
 	# insmod waits for the tests, and for some of them minutes.
 	echo 600 >/proc/sys/kernel/hung_task_timeout_secs
-	insmod /modules/bsa.ko size=64M || return
+	# The tests count bytes, pages and objects.
+	redzones=
+	! grep -q ' kasan_report$' /proc/kallsyms || redzones=redzones=N
+	# shellcheck disable=SC2086 # one word or none
+	insmod /modules/bsa.ko size=64M $redzones || return
 	read_debugfs &
 	insmod /modules/bsa_kunit.ko "$@" &&
 		{ [ "$long" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$long"; } &&
@@ -302,4 +306,7 @@ suite module \
 	too_little_memory_stops_the_load_and_gives_all_back \
 	load_unload_100_cycles \
 	$leaks $more
+
+# shellcheck source=tools.sh
+. /tools.sh
 tell end

@@ -9,8 +9,10 @@
 #include <bsa/compat.h>
 #include <bsa/tools.h>
 #include <linux/bsa.h>
+#include <linux/hash.h>
 #include <linux/lockdep.h>
 #include <linux/moduleparam.h>
+#include <linux/spinlock.h>
 
 #ifdef CONFIG_KASAN_GENERIC
 /*
@@ -65,37 +67,46 @@ void bsa_unpoison(const void *ptr, size_t size, size_t room)
  * kmemleak takes locks, so nothing can be told from NMI. What is allocated there
  * stays unknown: neither reported nor scanned. What is freed there has to be
  * forgotten before it is handed out again, since kmemleak stops for good when
- * two objects overlap. So it is noted down, and forgotten at the next
- * allocation.
+ * two objects overlap. So it is noted down, once however often that happens, and
+ * forgotten at the next allocation. Who allocates at the same time waits for that.
  */
-static atomic_long_t freed_in_nmi[256];
+#define NOTED_BITS	8
+
+static atomic_long_t freed_in_nmi[BIT(NOTED_BITS)];
 static atomic_t nr_freed_in_nmi;
+static DEFINE_RAW_SPINLOCK(forget_lock);
 
 static void note_freed(const void *ptr)
 {
-	unsigned int i;
+	unsigned int i, at = hash_ptr((void *)ptr, NOTED_BITS);
+	long old;
 
 	for (i = 0; i < ARRAY_SIZE(freed_in_nmi); i++) {
-		if (!atomic_long_cmpxchg(&freed_in_nmi[i], 0, (long)ptr)) {
+		old = atomic_long_cmpxchg(&freed_in_nmi[at], 0, (long)ptr);
+		if (!old)
 			atomic_inc(&nr_freed_in_nmi);
+		if (!old || old == (long)ptr)
 			return;
-		}
+		at = (at + 1) % ARRAY_SIZE(freed_in_nmi);
 	}
 	pr_warn_once("too many frees from NMI: kmemleak does not know of all\n");
 }
 
 static void forget_noted(void)
 {
+	unsigned long flags;
 	unsigned int i;
 	long ptr;
 
+	raw_spin_lock_irqsave(&forget_lock, flags);
 	for (i = 0; i < ARRAY_SIZE(freed_in_nmi); i++) {
-		ptr = atomic_long_xchg(&freed_in_nmi[i], 0);
-		if (!ptr)
+		if (!atomic_long_read(&freed_in_nmi[i]))
 			continue;
+		ptr = atomic_long_xchg(&freed_in_nmi[i], 0);
 		kmemleak_free((void *)ptr);
 		atomic_dec(&nr_freed_in_nmi);
 	}
+	raw_spin_unlock_irqrestore(&forget_lock, flags);
 }
 
 /**

@@ -118,14 +118,14 @@ without_foreign_races() {
 }
 
 # without_misdeeds: standard input, a log, but without what the suite "tools"
-# provokes: reports of KASAN about the client that misbehaves, and leaks
-# that it checks itself.
+# provokes: reports of KASAN about the client that misbehaves, what the tests say
+# about them, and leaks that it checks itself.
 without_misdeeds() {
 	awk '/^    # Subtest: tools$/ { suite = 1 }
 	     /^(not )?ok [0-9]+ tools$/ { suite = 0 }
 	     /^BUG: KASAN: .* in .*\[bsa_misdeeds\]$/ && suite { report = 1 }
 	     /^=====/ { report = 0 }
-	     report || (suite && /^kmemleak: [0-9]+ new /) { $0 = "" }
+	     report || (suite && /^(    # [a-z_]+: |kmemleak: [0-9]+ new )/) { $0 = "" }
 	     { print }'
 }
 

@@ -102,6 +102,8 @@ struct bsa_heap bsa_default_heap = {
 #define OWNER_CPU_SHIFT	2
 #define OWNER_CPU_BITS	14
 #define OWNER_HEAP_SHIFT	(OWNER_CPU_SHIFT + OWNER_CPU_BITS)
+/* What all owners of one heap have in common, and nobody else. */
+#define OWNER_HEAP_MASK		(~0U << OWNER_HEAP_SHIFT | 1)
 #define MAX_HEAPS	256
 
 static struct bsa_heap *heaps[MAX_HEAPS];
@@ -112,16 +114,23 @@ static u32 owner_number(const struct bsa_heap *heap, unsigned int cpu)
 	return heap->id << OWNER_HEAP_SHIFT | (cpu + 1) << OWNER_CPU_SHIFT | 1;
 }
 
+/* Who an owner's number stands for, in the heap whose CPUs these are. */
+static struct bsa_cpu *owner_of(struct bsa_cpu __percpu *cpu, u32 owner)
+{
+	unsigned int nr = (owner >> OWNER_CPU_SHIFT & (BIT(OWNER_CPU_BITS) - 1)) - 1;
+
+	if (nr == nr_cpu_ids)
+		return &raw_cpu_read(cpu->heap)->shared;
+	return per_cpu_ptr(cpu, nr);
+}
+
 /**
  * bsa_owner_cpu - who an owner's number stands for
  * @owner: from &bsa_page.owner, not %BSA_NOBODY
  */
 struct bsa_cpu *bsa_owner_cpu(u32 owner)
 {
-	struct bsa_heap *heap = READ_ONCE(heaps[owner >> OWNER_HEAP_SHIFT]);
-	unsigned int cpu = (owner >> OWNER_CPU_SHIFT & (BIT(OWNER_CPU_BITS) - 1)) - 1;
-
-	return cpu == nr_cpu_ids ? &heap->shared : per_cpu_ptr(heap->cpu, cpu);
+	return owner_of(READ_ONCE(heaps[owner >> OWNER_HEAP_SHIFT])->cpu, owner);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_owner_cpu);
 
@@ -209,16 +218,20 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 
 static void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 		      const void *ptr, unsigned int freed);
+static void free_other(struct bsa_page *slab, const void *ptr,
+		       struct bsa_cpu __percpu *cpu, unsigned long idle,
+		       u32 owner, unsigned long caller);
 
 /*
- * Free an object of this CPU's own; false if it is not, or something is odd.
- * Preemption is off.
+ * Free an object that is this CPU's own; else leave it to others. Preemption is
+ * off, and on again afterwards.
  */
-static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
+static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 				      const void *ptr)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
 	unsigned long index, class, idle;
+	u32 owner;
 
 	/*
 	 * One comparison tells whether the slab is ours, and whether the CPU
@@ -230,7 +243,8 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 	/* Pairs with smp_mb() in take_away(), as far as it goes without one. */
 	barrier();
 	/* Of a slab that is not ours it may change; but never to ours. */
-	if (unlikely(data_race(slab->owner) != (u32)idle))
+	owner = READ_ONCE(slab->owner);
+	if (unlikely(owner != (u32)idle))
 		goto odd;
 	class = slab->class;
 	index = bsa_slab_index(slab, ptr);
@@ -240,15 +254,16 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 	/* A reclaim may read it, and takes whatever it was before for more. */
 	if (unlikely(!data_race(--slab->ttl))) {
 		free_last(this_cpu_ptr(cpu), slab, ptr, 1);
-		return true;
+	} else {
+		barrier();
+		__this_cpu_write(cpu->idle, idle);
 	}
-	barrier();
-	__this_cpu_write(cpu->idle, idle);
-	return true;
+	preempt_enable();
+	return;
 odd:
 	barrier();
 	__this_cpu_write(cpu->idle, idle);
-	return false;
+	free_other(slab, ptr, cpu, idle, owner, _RET_IP_);
 }
 
 /*
@@ -307,18 +322,25 @@ static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 	free_block(heap, slab);
 }
 
+static noinline void queue_first(struct bsa_cpu __percpu *cpu, u32 owner,
+				 struct bsa_page *slab)
+{
+	if (cmpxchg(&slab->node.next, BSA_NOT_QUEUED, NULL) == BSA_NOT_QUEUED)
+		llist_add(&slab->node, &owner_of(cpu, owner)->remote);
+}
+
 /*
  * Tell the owner that a slab has remote frees. Follows the atomic operation on
  * remote[], which is a full barrier; pairs with next_queued(): either this
  * finds the slab no longer queued, or the owner, who has taken it off the
  * queue, finds the bit.
  */
-static void queue_slab(struct bsa_cpu *owner, struct bsa_page *slab)
+static __always_inline void queue_slab(struct bsa_cpu __percpu *cpu, u32 owner,
+				       struct bsa_page *slab)
 {
 	/* A hint: cmpxchg() decides. */
-	if (data_race(slab->node.next) == BSA_NOT_QUEUED &&
-	    cmpxchg(&slab->node.next, BSA_NOT_QUEUED, NULL) == BSA_NOT_QUEUED)
-		llist_add(&slab->node, &owner->remote);
+	if (unlikely(data_race(slab->node.next) == BSA_NOT_QUEUED))
+		queue_first(cpu, owner, slab);
 }
 
 /* Take a slab off the queue; the caller holds the lock. */
@@ -338,12 +360,12 @@ static struct bsa_page *next_queued(struct bsa_cpu *c)
 }
 
 /* A slab was found on the queue of @c, who does not own it (any more). */
-static void pass_on(struct bsa_page *slab)
+static void pass_on(struct bsa_heap *heap, struct bsa_page *slab)
 {
 	u32 owner = READ_ONCE(slab->owner);
 
 	if (owner != BSA_NOBODY)
-		queue_slab(bsa_owner_cpu(owner), slab);
+		queue_slab(heap->cpu, owner, slab);
 }
 
 /*
@@ -360,7 +382,7 @@ static __always_inline bool drain_queued(struct bsa_cpu *c, unsigned int max)
 		if (slab->owner == c->slabs.owner)
 			release_slab(c->heap, bsa_slabs_drain(&c->slabs, slab));
 		else
-			pass_on(slab);
+			pass_on(c->heap, slab);
 	}
 	return any;
 }
@@ -378,7 +400,7 @@ static noinline void free_last_in_nmi(struct bsa_cpu *c, struct bsa_page *slab,
 	__clear_bit(index, slab->free);
 	WRITE_ONCE(slab->ttl, 1);
 	if (!test_and_set_bit(index, slab->free + BSA_REMOTE)) {
-		queue_slab(c, slab);
+		queue_slab(c->heap->cpu, c->slabs.owner, slab);
 		c->remote_frees++;
 	}
 }
@@ -595,7 +617,7 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 			if (taken) {
 				release_slab(c->heap, slab);
 			} else {
-				pass_on(slab);
+				pass_on(c->heap, slab);
 				passed_on = true;
 			}
 		}
@@ -992,28 +1014,6 @@ static void refuse_free(struct bsa_heap *heap, const void *ptr,
 			   heap->name, ptr, reason[why], (void *)caller);
 }
 
-/* Free an object of somebody else's slab. */
-static enum bsa_refused free_remote(struct bsa_heap *heap,
-				    struct bsa_page *slab, u32 owner,
-				    const void *ptr)
-{
-	unsigned long index = bsa_slab_index(slab, ptr);
-	struct bsa_cpu *c = bsa_owner_cpu(owner);
-
-	if (bsa_slab_is_interior(slab, index))
-		return BSA_FREE_INTERIOR;
-	if (test_bit(index, slab->free) ||
-	    test_and_set_bit(index, slab->free + BSA_REMOTE))
-		return BSA_FREE_DOUBLE;
-	/*
-	 * The slab may be gone from here on. Its descriptor is not, nor is the
-	 * owner: who destroys the heap waits for us.
-	 */
-	queue_slab(c, slab);
-	this_cpu_inc(heap->cpu->remote_frees);
-	return BSA_FREE_OK;
-}
-
 /* Free a block of pages; false if it is not one. */
 static __always_inline bool free_pages_fast(struct bsa_heap *heap,
 					    const void *addr)
@@ -1043,29 +1043,85 @@ static noinline void refuse_pages(struct bsa_heap *heap, const void *addr,
 	refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr), caller);
 }
 
-/* Any free that the fast path does not serve. Preemption is off. */
-static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
+/* Free or refuse what is no live object of the heap. Ends the free. */
+static noinline void free_odd(struct bsa_page *slab, const void *ptr,
+			      struct bsa_cpu __percpu *cpu, u32 owner,
+			      unsigned long caller)
+{
+	struct bsa_heap *heap = this_cpu_read(cpu->heap);
+	enum bsa_refused why = BSA_FREE_DOUBLE;
+
+	if (owner != BSA_NOBODY) {
+		if (owner >> OWNER_HEAP_SHIFT != heap->id)
+			why = BSA_FREE_OTHER_HEAP;
+		else if (bsa_slab_is_interior(slab, bsa_slab_index(slab, ptr)))
+			why = BSA_FREE_INTERIOR;
+		refuse_free(heap, ptr, why, caller);
+	} else if (ptr && ptr != ZERO_SIZE_PTR && !free_pages_fast(heap, ptr)) {
+		refuse_pages(heap, ptr, caller);
+	}
+	preempt_enable();
+}
+
+/* Free an object of a slab of the heap as somebody else than its owner. */
+static __always_inline bool free_remote(struct bsa_page *slab, const void *ptr,
+					struct bsa_cpu __percpu *cpu, u32 owner)
+{
+	unsigned long index = bsa_slab_index(slab, ptr);
+	unsigned long *free = slab->free;
+
+	/* A hole's bit is set. */
+	if (unlikely(index >= BSA_MAX_OBJECTS || test_bit(index, free) ||
+		     test_and_set_bit(index, free + BSA_REMOTE)))
+		return false;
+	/*
+	 * The slab may be gone from here on. Its descriptor is not, nor is the
+	 * owner: who destroys the heap waits for us.
+	 */
+	this_cpu_inc(cpu->remote_frees);
+	queue_slab(cpu, owner, slab);
+	return true;
+}
+
+/*
+ * Any free that the fast path does not serve, above all that of an object in
+ * another CPU's slab; also where the fast path was interrupted. @owner is that
+ * of @slab, and @number that of anybody in the heap. Preemption is off, and on
+ * again afterwards.
+ */
+static __always_inline void free_as_other(struct bsa_page *slab,
+					  const void *ptr,
+					  struct bsa_cpu __percpu *cpu,
+					  u32 number, u32 owner,
+					  unsigned long caller)
+{
+	if (unlikely((number ^ owner) & OWNER_HEAP_MASK ||
+		     !free_remote(slab, ptr, cpu, owner)))
+		free_odd(slab, ptr, cpu, owner, caller);
+	else
+		preempt_enable();
+}
+
+/* The same for who has yet to find out what the heap's numbers are. */
+static noinline void free_slow(struct bsa_page *slab, const void *ptr,
+			       struct bsa_cpu __percpu *cpu, u32 owner,
 			       unsigned long caller)
 {
-	enum bsa_refused why;
-	struct bsa_page *slab;
-	u32 owner;
+	free_as_other(slab, ptr, cpu,
+		      this_cpu_read(cpu->heap)->shared.slabs.owner, owner,
+		      caller);
+}
 
-	if (!ptr || ptr == ZERO_SIZE_PTR)
-		return;
-	slab = bsa_page_of(ptr);
-	owner = READ_ONCE(slab->owner);
-	if (owner == BSA_NOBODY) {
-		if (!free_pages_fast(heap, ptr))
-			refuse_pages(heap, ptr, caller);
-		return;
-	}
-	if (owner >> OWNER_HEAP_SHIFT != heap->id)
-		why = BSA_FREE_OTHER_HEAP;
+/* The same for the fast path. @idle is what this CPU's was. */
+static noinline void free_other(struct bsa_page *slab, const void *ptr,
+				struct bsa_cpu __percpu *cpu,
+				unsigned long idle, u32 owner,
+				unsigned long caller)
+{
+	if (likely(idle & 1))
+		free_as_other(slab, ptr, cpu, idle, owner, caller);
 	else
-		why = free_remote(heap, slab, owner, ptr);
-	if (unlikely(why != BSA_FREE_OK))
-		refuse_free(heap, ptr, why, caller);
+		free_slow(slab, ptr, cpu, owner, caller);
 }
 
 /**
@@ -1336,9 +1392,7 @@ EXPORT_SYMBOL_GPL(__bsa_alloc_class);
 void bsa_free(const void *ptr)
 {
 	preempt_disable();
-	if (unlikely(!free_fast(&bsa_default_cpu, ptr)))
-		free_slow(ptr, &bsa_default_heap, _RET_IP_);
-	preempt_enable();
+	free_fast(&bsa_default_cpu, ptr);
 }
 EXPORT_SYMBOL_GPL(bsa_free);
 
@@ -1386,9 +1440,7 @@ void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
 		return;
 	}
 	preempt_disable();
-	if (unlikely(!free_fast(heap->cpu, ptr)))
-		free_slow(ptr, heap, _RET_IP_);
-	preempt_enable();
+	free_fast(heap->cpu, ptr);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free);
 
@@ -1502,6 +1554,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_bulk);
  */
 void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 {
+	struct bsa_page *slab;
 	size_t i = 0, freed;
 
 	heap = heap ?: &bsa_default_heap;
@@ -1511,8 +1564,9 @@ void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 		if (freed)
 			continue;
 		preempt_disable();
-		free_slow(ptrs[i++], heap, _RET_IP_);
-		preempt_enable();
+		slab = bsa_page_of(ptrs[i]);
+		free_slow(slab, ptrs[i++], heap->cpu, READ_ONCE(slab->owner),
+			  _RET_IP_);
 	}
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_bulk);

@@ -649,7 +649,7 @@ inline freed()
 #endif
 }
 
-/* bsa_free(), bsa_heap_free(): free_fast() and free_slow() */
+/* bsa_free(), bsa_heap_free(): free_fast() and free_as_other() */
 inline free_object(me, ctx)
 {
 	if
@@ -679,8 +679,7 @@ inline free_object(me, ctx)
 	fi;
 	free_fast(me, ctx);
 	if
-	:: d_step { o != 0 -> to = owner };
-	   free_slow(me)
+	:: o != 0 -> free_as_other(me)
 	:: d_step { o == 0 -> END }
 	fi
 }
@@ -719,7 +718,7 @@ inline free_fast(me, ctx)
 		   o = 0
 		:: d_step { (MY_FREE(me) | remote) & o -> FREE_OF_FREE }
 		fi
-	:: !(owner == me + 1 && was == IDLE)
+	:: d_step { !(owner == me + 1 && was == IDLE) -> to = owner }
 	fi;
 	/* odd, or not */
 	d_step { ROOM(me) -> set_idle(me, was); was = 0 }
@@ -821,8 +820,8 @@ inline free_other(me)
 	d_step { ROOM(me) -> set_idle(me, was); was = 0; END }
 }
 
-/* free_slow(); the owner has been loaded. */
-inline free_slow(me)
+/* free_as_other(); the owner has been loaded. */
+inline free_as_other(me)
 {
 	if
 	:: to != NOBODY -> free_remote(me)
@@ -870,7 +869,7 @@ inline free_elsewhere(me)
 	:: d_step { !over && MAY_FREE(me, 4) -> BEGIN; claim(4); to = owner }
 #endif
 	fi;
-	free_slow(me)
+	free_as_other(me)
 }
 
 /* bsa_slab_is_unused() of what has been loaded; the caller holds the lock. */

@@ -77,6 +77,12 @@
 /* Slabs that one allocation drains before it rather takes fresh pages. */
 #define DRAIN_BATCH	4
 
+/*
+ * Remote frees in the current word that are worth taking over at once. Of a slab
+ * that somebody is freeing into just now there would be a few at a time.
+ */
+#define DRAIN_WORTH	8
+
 /* Slabs that move between owners while a lock is held. */
 #define MOVE_BATCH	32
 
@@ -498,7 +504,8 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 	void *obj = NULL;
 	bool ready;
 
-	if (READ_ONCE(class->free[BSA_REMOTE]) && c != &c->heap->shared) {
+	if (hweight_long(READ_ONCE(class->free[BSA_REMOTE])) >= DRAIN_WORTH &&
+	    c != &c->heap->shared) {
 		bsa_slabs_drain_word(&c->slabs, class);
 		if (bsa_class_take(class, &obj))
 			return obj;

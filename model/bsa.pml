@@ -545,7 +545,8 @@ inline alloc_owner(me, ctx)
 {
 	if
 	:: c != SHARED && current[c] && remote != 0 -> drain_word(me, ctx)
-	:: c == SHARED || !current[c] || remote == 0
+	/* Or it is not worth it. */
+	:: true
 	fi;
 	if
 	:: d_step { c != SHARED && READY(me, c) -> pick(me, ctx) };

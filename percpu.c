@@ -224,9 +224,9 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 
 static void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 		      const void *ptr, unsigned int freed);
-static void free_other(struct bsa_page *slab, const void *ptr,
+static void free_other(const void *ptr, struct bsa_page *slab,
 		       struct bsa_cpu __percpu *cpu, unsigned long idle,
-		       u32 owner, unsigned long caller);
+		       unsigned long caller);
 
 /*
  * Free an object that is this CPU's own; else leave it to others. Preemption is
@@ -237,7 +237,6 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
 	unsigned long index, class, idle;
-	u32 owner;
 
 	/*
 	 * One comparison tells whether the slab is ours, and whether the CPU
@@ -249,8 +248,7 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	/* Pairs with smp_mb() in take_away(), as far as it goes without one. */
 	barrier();
 	/* Of a slab that is not ours it may change; but never to ours. */
-	owner = READ_ONCE(slab->owner);
-	if (unlikely(owner != (u32)idle))
+	if (unlikely(data_race(slab->owner) != (u32)idle))
 		goto odd;
 	class = slab->class;
 	index = bsa_slab_index(slab, ptr);
@@ -269,7 +267,7 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 odd:
 	barrier();
 	__this_cpu_write(cpu->idle, idle);
-	free_other(slab, ptr, cpu, idle, owner, _RET_IP_);
+	free_other(ptr, slab, cpu, idle, _RET_IP_);
 }
 
 /*
@@ -1051,7 +1049,7 @@ static noinline void refuse_pages(struct bsa_heap *heap, const void *addr,
 }
 
 /* Free or refuse what is no live object of the heap. Ends the free. */
-static noinline void free_odd(struct bsa_page *slab, const void *ptr,
+static noinline void free_odd(const void *ptr, struct bsa_page *slab,
 			      struct bsa_cpu __percpu *cpu, u32 owner,
 			      unsigned long caller)
 {
@@ -1071,7 +1069,7 @@ static noinline void free_odd(struct bsa_page *slab, const void *ptr,
 }
 
 /* Free an object of a slab of the heap as somebody else than its owner. */
-static __always_inline bool free_remote(struct bsa_page *slab, const void *ptr,
+static __always_inline bool free_remote(const void *ptr, struct bsa_page *slab,
 					struct bsa_cpu __percpu *cpu, u32 owner)
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
@@ -1092,43 +1090,41 @@ static __always_inline bool free_remote(struct bsa_page *slab, const void *ptr,
 
 /*
  * Any free that the fast path does not serve, above all that of an object in
- * another CPU's slab; also where the fast path was interrupted. @owner is that
- * of @slab, and @number that of anybody in the heap. Preemption is off, and on
- * again afterwards.
+ * another CPU's slab; also where the fast path was interrupted. @number is that
+ * of anybody in the heap. Preemption is off, and on again afterwards.
  */
-static __always_inline void free_as_other(struct bsa_page *slab,
-					  const void *ptr,
+static __always_inline void free_as_other(const void *ptr,
+					  struct bsa_page *slab,
 					  struct bsa_cpu __percpu *cpu,
-					  u32 number, u32 owner,
-					  unsigned long caller)
+					  u32 number, unsigned long caller)
 {
+	u32 owner = READ_ONCE(slab->owner);
+
 	if (unlikely((number ^ owner) & OWNER_HEAP_MASK ||
-		     !free_remote(slab, ptr, cpu, owner)))
-		free_odd(slab, ptr, cpu, owner, caller);
+		     !free_remote(ptr, slab, cpu, owner)))
+		free_odd(ptr, slab, cpu, owner, caller);
 	else
 		preempt_enable();
 }
 
 /* The same for who has yet to find out what the heap's numbers are. */
-static noinline void free_slow(struct bsa_page *slab, const void *ptr,
-			       struct bsa_cpu __percpu *cpu, u32 owner,
+static noinline void free_slow(const void *ptr, struct bsa_page *slab,
+			       struct bsa_cpu __percpu *cpu,
 			       unsigned long caller)
 {
-	free_as_other(slab, ptr, cpu,
-		      this_cpu_read(cpu->heap)->shared.slabs.owner, owner,
-		      caller);
+	free_as_other(ptr, slab, cpu,
+		      this_cpu_read(cpu->heap)->shared.slabs.owner, caller);
 }
 
 /* The same for the fast path. @idle is what this CPU's was. */
-static noinline void free_other(struct bsa_page *slab, const void *ptr,
+static noinline void free_other(const void *ptr, struct bsa_page *slab,
 				struct bsa_cpu __percpu *cpu,
-				unsigned long idle, u32 owner,
-				unsigned long caller)
+				unsigned long idle, unsigned long caller)
 {
 	if (likely(idle & 1))
-		free_as_other(slab, ptr, cpu, idle, owner, caller);
+		free_as_other(ptr, slab, cpu, idle, caller);
 	else
-		free_slow(slab, ptr, cpu, owner, caller);
+		free_slow(ptr, slab, cpu, caller);
 }
 
 /**
@@ -1561,8 +1557,8 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_bulk);
  */
 void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 {
-	struct bsa_page *slab;
 	size_t i = 0, freed;
+	const void *ptr;
 
 	heap = heap ?: &bsa_default_heap;
 	while (i < nr) {
@@ -1571,9 +1567,8 @@ void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 		if (freed)
 			continue;
 		preempt_disable();
-		slab = bsa_page_of(ptrs[i]);
-		free_slow(slab, ptrs[i++], heap->cpu, READ_ONCE(slab->owner),
-			  _RET_IP_);
+		ptr = ptrs[i++];
+		free_slow(ptr, bsa_page_of(ptr), heap->cpu, _RET_IP_);
 	}
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_bulk);

@@ -680,7 +680,8 @@ inline free_object(me, ctx)
 	fi;
 	free_fast(me, ctx);
 	if
-	:: o != 0 -> free_as_other(me)
+	:: d_step { o != 0 -> to = owner };
+	   free_as_other(me)
 	:: d_step { o == 0 -> END }
 	fi
 }
@@ -719,7 +720,7 @@ inline free_fast(me, ctx)
 		   o = 0
 		:: d_step { (MY_FREE(me) | remote) & o -> FREE_OF_FREE }
 		fi
-	:: d_step { !(owner == me + 1 && was == IDLE) -> to = owner }
+	:: !(owner == me + 1 && was == IDLE)
 	fi;
 	/* odd, or not */
 	d_step { ROOM(me) -> set_idle(me, was); was = 0 }

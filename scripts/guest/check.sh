@@ -77,6 +77,27 @@ in_use_while_a_client_is_loaded() {
 	rmmod bsa_client && rmmod bsa
 }
 
+# A heap of which something is left keeps all of its memory; the others do not.
+leaked_memory_stays_reserved() {
+	dmesg -c >/dev/null
+	before=$(free_pages_samples | tail -n 1)
+	insmod /modules/bsa.ko size=16M && insmod /modules/bsa_leak.ko || return
+	rmmod bsa_leak && rmmod bsa || return
+	dmesg | grep '^bsa: ' | grep -v reserved
+	for line in 'default: .*not given back: 3 objects and 0 pages are in use' \
+		'leak: .*not given back: 0 objects and 2 pages are in use' \
+		'leak: was never destroyed'; do
+		dmesg | grep -q "^bsa: $line" || {
+			echo "missing: $line"
+			return 1
+		}
+	done
+	now=$(free_pages_samples | tail -n 1)
+	lost=$((before - now))
+	echo "$lost pages stay reserved"
+	[ $lost -ge 4300 ] && [ $lost -lt 4600 ]
+}
+
 size_out_of_range_stops_the_load() {
 	# The last two are 2^64 + 16M and 2^64: cut to 64 bits they are 16M and 0.
 	for size in 0 1 4095 8388608T 18446744073726328832 16777216T; do
@@ -301,5 +322,6 @@ suite module \
 	parameter_that_is_no_number_stops_the_load \
 	too_little_memory_stops_the_load_and_gives_all_back \
 	load_unload_100_cycles \
+	leaked_memory_stays_reserved \
 	$leaks $more
 tell end

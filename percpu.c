@@ -1088,43 +1088,39 @@ static __always_inline bool free_remote(const void *ptr, struct bsa_page *slab,
 	return true;
 }
 
-/*
- * Any free that the fast path does not serve, above all that of an object in
- * another CPU's slab; also where the fast path was interrupted. @number is that
- * of anybody in the heap. Preemption is off, and on again afterwards.
- */
-static __always_inline void free_as_other(const void *ptr,
-					  struct bsa_page *slab,
-					  struct bsa_cpu __percpu *cpu,
-					  u32 number, unsigned long caller)
+/* As free_other(), without any hope. */
+static noinline void free_slow(const void *ptr, struct bsa_page *slab,
+			       struct bsa_cpu __percpu *cpu,
+			       unsigned long caller)
 {
+	u32 number = this_cpu_read(cpu->heap)->shared.slabs.owner;
 	u32 owner = READ_ONCE(slab->owner);
 
-	if (unlikely((number ^ owner) & OWNER_HEAP_MASK ||
-		     !free_remote(ptr, slab, cpu, owner)))
+	if ((number ^ owner) & OWNER_HEAP_MASK ||
+	    !free_remote(ptr, slab, cpu, owner))
 		free_odd(ptr, slab, cpu, owner, caller);
 	else
 		preempt_enable();
 }
 
-/* The same for who has yet to find out what the heap's numbers are. */
-static noinline void free_slow(const void *ptr, struct bsa_page *slab,
-			       struct bsa_cpu __percpu *cpu,
-			       unsigned long caller)
-{
-	free_as_other(ptr, slab, cpu,
-		      this_cpu_read(cpu->heap)->shared.slabs.owner, caller);
-}
-
-/* The same for the fast path. @idle is what this CPU's was. */
+/*
+ * Any free that the fast path does not serve, above all that of an object in
+ * another CPU's slab; also where the fast path was interrupted. Preemption is
+ * off, and on again afterwards.
+ */
 static noinline void free_other(const void *ptr, struct bsa_page *slab,
 				struct bsa_cpu __percpu *cpu,
 				unsigned long idle, unsigned long caller)
 {
-	if (likely(idle & 1))
-		free_as_other(ptr, slab, cpu, idle, caller);
-	else
+	u32 owner = READ_ONCE(slab->owner);
+
+	/* This CPU's number, if it was idle, tells what the heap's look like. */
+	if (unlikely(((u32)idle ^ owner) & OWNER_HEAP_MASK))
 		free_slow(ptr, slab, cpu, caller);
+	else if (unlikely(!free_remote(ptr, slab, cpu, owner)))
+		free_odd(ptr, slab, cpu, owner, caller);
+	else
+		preempt_enable();
 }
 
 /**

@@ -227,13 +227,17 @@ static void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 static void free_other(const void *ptr, struct bsa_page *slab,
 		       struct bsa_cpu __percpu *cpu, unsigned long idle,
 		       unsigned long caller);
+static void heap_free_other(struct bsa_page *slab, const void *ptr,
+			    struct bsa_cpu __percpu *cpu, unsigned long idle,
+			    unsigned long caller);
 
 /*
  * Free an object that is this CPU's own; else leave it to others. Preemption is
- * off, and on again afterwards.
+ * off, and on again afterwards. If @ptr is the @second parameter it stays where
+ * it is: moving it would cost every free an instruction.
  */
 static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
-				      const void *ptr)
+				      const void *ptr, bool second)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
 	unsigned long index, class, idle;
@@ -267,7 +271,10 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 odd:
 	barrier();
 	__this_cpu_write(cpu->idle, idle);
-	free_other(ptr, slab, cpu, idle, _RET_IP_);
+	if (second)
+		heap_free_other(slab, ptr, cpu, idle, _RET_IP_);
+	else
+		free_other(ptr, slab, cpu, idle, _RET_IP_);
 }
 
 /*
@@ -1123,6 +1130,13 @@ static noinline void free_other(const void *ptr, struct bsa_page *slab,
 		preempt_enable();
 }
 
+static noinline void heap_free_other(struct bsa_page *slab, const void *ptr,
+				     struct bsa_cpu __percpu *cpu,
+				     unsigned long idle, unsigned long caller)
+{
+	free_other(ptr, slab, cpu, idle, caller);
+}
+
 /**
  * bsa_percpu_kept_pages - free pages that are kept for some CPU
  * @heap: the heap
@@ -1391,7 +1405,7 @@ EXPORT_SYMBOL_GPL(__bsa_alloc_class);
 void bsa_free(const void *ptr)
 {
 	preempt_disable();
-	free_fast(&bsa_default_cpu, ptr);
+	free_fast(&bsa_default_cpu, ptr, false);
 }
 EXPORT_SYMBOL_GPL(bsa_free);
 
@@ -1439,7 +1453,7 @@ void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
 		return;
 	}
 	preempt_disable();
-	free_fast(heap->cpu, ptr);
+	free_fast(heap->cpu, ptr, true);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free);
 

@@ -108,8 +108,11 @@ struct bsa_heap bsa_default_heap = {
 #define OWNER_CPU_SHIFT	2
 #define OWNER_CPU_BITS	14
 #define OWNER_HEAP_SHIFT	(OWNER_CPU_SHIFT + OWNER_CPU_BITS)
-/* What all owners of one heap have in common, and nobody else. */
-#define OWNER_HEAP_MASK		(~0U << OWNER_HEAP_SHIFT | 1)
+/*
+ * What all owners of one heap have in common, and neither BSA_NOBODY nor the mark
+ * of a busy CPU has.
+ */
+#define OWNER_HEAP_MASK		(~0U << OWNER_HEAP_SHIFT | 3)
 #define MAX_HEAPS	256
 
 static struct bsa_heap *heaps[MAX_HEAPS];
@@ -1121,7 +1124,7 @@ static noinline void free_other(const void *ptr, struct bsa_page *slab,
 {
 	u32 owner = READ_ONCE(slab->owner);
 
-	/* This CPU's number, if it was idle, tells what the heap's look like. */
+	/* If this CPU was idle, that is its number, one of the heap's. */
 	if (unlikely(((u32)idle ^ owner) & OWNER_HEAP_MASK))
 		free_slow(ptr, slab, cpu, caller);
 	else if (unlikely(!free_remote(ptr, slab, cpu, owner)))

@@ -1294,6 +1294,43 @@ static void heap_free_that_interrupts_is_a_remote_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(obj)), 1);
 }
 
+/* The default heap is number 0: what marks a busy CPU must not pass for an owner. */
+static void heap_frees_of_every_kind_may_interrupt(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heaps[2], *heap;
+	void *obj, *pages;
+	int i;
+
+	obj = bsa_alloc(64, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+	heaps[0] = bsa_owner_cpu(bsa_page_of(obj)->owner)->heap;
+	bsa_free(obj);
+	heaps[1] = region_heap(test, SZ_256K, &section);
+	for (i = 0; i < 2; i++) {
+		struct bsa_stats before, after;
+
+		heap = heaps[i];
+		before = bsa_test_stats(heap);
+		obj = get(test, heap, 64, 1);
+		pages = get_pages(test, heap, 2);
+		set_busy(heap, true);
+		bsa_heap_free(heap, pages);
+		bsa_heap_free(heap, obj);
+		/* These are refused. */
+		bsa_heap_free(heap, pages);
+		bsa_heap_free(heap, obj);
+		bsa_heap_free(heap, obj + 1);
+		bsa_heap_free(heap, test);
+		set_busy(heap, false);
+		after = bsa_test_stats(heap);
+		KUNIT_EXPECT_EQ(test, after.frees, before.frees + 2);
+		KUNIT_EXPECT_EQ(test, after.refused_frees, before.refused_frees + 4);
+		KUNIT_EXPECT_EQ(test, after.live_objects, before.live_objects);
+		KUNIT_EXPECT_EQ(test, after.live_pages, before.live_pages);
+	}
+}
+
 static void heap_allocation_that_interrupts_takes_a_shared_object(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
@@ -2231,6 +2268,7 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_does_not_grow_when_one_cpu_frees_for_another),
 	KUNIT_CASE(heap_free_writes_nothing_into_the_object),
 	KUNIT_CASE(heap_free_that_interrupts_is_a_remote_free),
+	KUNIT_CASE(heap_frees_of_every_kind_may_interrupt),
 	KUNIT_CASE(heap_allocation_that_interrupts_takes_a_shared_object),
 	KUNIT_CASE(heap_shared_objects_freed_elsewhere_are_reused),
 	KUNIT_CASE(heap_works_in_hard_interrupts),

@@ -78,6 +78,12 @@
 /* Slabs that one allocation drains before it rather takes fresh pages. */
 #define DRAIN_BATCH	4
 
+/*
+ * Remote frees in the current word that are worth taking over at once. Of a slab
+ * that somebody is freeing into just now there would be a few at a time.
+ */
+#define DRAIN_WORTH	8
+
 /* Slabs that move between owners while a lock is held. */
 #define MOVE_BATCH	32
 
@@ -104,6 +110,11 @@ struct bsa_heap bsa_default_heap = {
 #define OWNER_CPU_SHIFT	2
 #define OWNER_CPU_BITS	14
 #define OWNER_HEAP_SHIFT	(OWNER_CPU_SHIFT + OWNER_CPU_BITS)
+/*
+ * What all owners of one heap have in common, and neither BSA_NOBODY nor the mark
+ * of a busy CPU has.
+ */
+#define OWNER_HEAP_MASK		(~0U << OWNER_HEAP_SHIFT | 3)
 #define MAX_HEAPS	256
 #define IDLE_NOBODY	((unsigned long)MAX_HEAPS << OWNER_HEAP_SHIFT | 1)
 
@@ -115,16 +126,23 @@ static u32 owner_number(const struct bsa_heap *heap, unsigned int cpu)
 	return heap->id << OWNER_HEAP_SHIFT | (cpu + 1) << OWNER_CPU_SHIFT | 1;
 }
 
+/* Who an owner's number stands for, in the heap whose CPUs these are. */
+static struct bsa_cpu *owner_of(struct bsa_cpu __percpu *cpu, u32 owner)
+{
+	unsigned int nr = (owner >> OWNER_CPU_SHIFT & (BIT(OWNER_CPU_BITS) - 1)) - 1;
+
+	if (nr == nr_cpu_ids)
+		return &raw_cpu_read(cpu->heap)->shared;
+	return per_cpu_ptr(cpu, nr);
+}
+
 /**
  * bsa_owner_cpu - who an owner's number stands for
  * @owner: from &bsa_page.owner, not %BSA_NOBODY
  */
 struct bsa_cpu *bsa_owner_cpu(u32 owner)
 {
-	struct bsa_heap *heap = READ_ONCE(heaps[owner >> OWNER_HEAP_SHIFT]);
-	unsigned int cpu = (owner >> OWNER_CPU_SHIFT & (BIT(OWNER_CPU_BITS) - 1)) - 1;
-
-	return cpu == nr_cpu_ids ? &heap->shared : per_cpu_ptr(heap->cpu, cpu);
+	return owner_of(READ_ONCE(heaps[owner >> OWNER_HEAP_SHIFT])->cpu, owner);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_owner_cpu);
 
@@ -213,13 +231,20 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 
 static void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 		      const void *ptr, unsigned int freed);
+static void free_other(const void *ptr, struct bsa_page *slab,
+		       struct bsa_cpu __percpu *cpu, unsigned long idle,
+		       unsigned long caller);
+static void heap_free_other(struct bsa_page *slab, const void *ptr,
+			    struct bsa_cpu __percpu *cpu, unsigned long idle,
+			    unsigned long caller);
 
 /*
- * Free an object of this CPU's own; false if it is not, or something is odd.
- * Preemption is off.
+ * Free an object that is this CPU's own; else leave it to others. Preemption is
+ * off, and on again afterwards. If @ptr is the @second parameter it stays where
+ * it is: moving it would cost every free an instruction.
  */
-static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
-				      const void *ptr)
+static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
+				      const void *ptr, bool second)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
 	unsigned long index, class, idle;
@@ -245,15 +270,19 @@ static __always_inline bool free_fast(struct bsa_cpu __percpu *cpu,
 	/* A reclaim may read it, and takes whatever it was before for more. */
 	if (unlikely(!data_race(--slab->ttl))) {
 		free_last(this_cpu_ptr(cpu), slab, ptr, 1);
-		return true;
+	} else {
+		barrier();
+		__this_cpu_write(cpu->idle, idle);
 	}
-	barrier();
-	__this_cpu_write(cpu->idle, idle);
-	return true;
+	preempt_enable();
+	return;
 odd:
 	barrier();
 	__this_cpu_write(cpu->idle, idle);
-	return false;
+	if (second)
+		heap_free_other(slab, ptr, cpu, idle, _RET_IP_);
+	else
+		free_other(ptr, slab, cpu, idle, _RET_IP_);
 }
 
 /*
@@ -318,18 +347,25 @@ static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 	free_block(heap, slab);
 }
 
+static noinline void queue_first(struct bsa_cpu __percpu *cpu, u32 owner,
+				 struct bsa_page *slab)
+{
+	if (cmpxchg(&slab->node.next, BSA_NOT_QUEUED, NULL) == BSA_NOT_QUEUED)
+		llist_add(&slab->node, &owner_of(cpu, owner)->remote);
+}
+
 /*
  * Tell the owner that a slab has remote frees. Follows the atomic operation on
  * remote[], which is a full barrier; pairs with next_queued(): either this
  * finds the slab no longer queued, or the owner, who has taken it off the
  * queue, finds the bit.
  */
-static void queue_slab(struct bsa_cpu *owner, struct bsa_page *slab)
+static __always_inline void queue_slab(struct bsa_cpu __percpu *cpu, u32 owner,
+				       struct bsa_page *slab)
 {
 	/* A hint: cmpxchg() decides. */
-	if (data_race(slab->node.next) == BSA_NOT_QUEUED &&
-	    cmpxchg(&slab->node.next, BSA_NOT_QUEUED, NULL) == BSA_NOT_QUEUED)
-		llist_add(&slab->node, &owner->remote);
+	if (unlikely(data_race(slab->node.next) == BSA_NOT_QUEUED))
+		queue_first(cpu, owner, slab);
 }
 
 /* Take a slab off the queue; the caller holds the lock. */
@@ -349,12 +385,12 @@ static struct bsa_page *next_queued(struct bsa_cpu *c)
 }
 
 /* A slab was found on the queue of @c, who does not own it (any more). */
-static void pass_on(struct bsa_page *slab)
+static void pass_on(struct bsa_heap *heap, struct bsa_page *slab)
 {
 	u32 owner = READ_ONCE(slab->owner);
 
 	if (owner != BSA_NOBODY)
-		queue_slab(bsa_owner_cpu(owner), slab);
+		queue_slab(heap->cpu, owner, slab);
 }
 
 /*
@@ -371,7 +407,7 @@ static __always_inline bool drain_queued(struct bsa_cpu *c, unsigned int max)
 		if (slab->owner == c->slabs.owner)
 			release_slab(c->heap, bsa_slabs_drain(&c->slabs, slab));
 		else
-			pass_on(slab);
+			pass_on(c->heap, slab);
 	}
 	return any;
 }
@@ -389,7 +425,7 @@ static noinline void free_last_in_nmi(struct bsa_cpu *c, struct bsa_page *slab,
 	__clear_bit(index, slab->free);
 	WRITE_ONCE(slab->ttl, 1);
 	if (!test_and_set_bit(index, slab->free + BSA_REMOTE)) {
-		queue_slab(c, slab);
+		queue_slab(c->heap->cpu, c->slabs.owner, slab);
 		c->remote_frees++;
 	}
 }
@@ -487,7 +523,8 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 	void *obj = NULL;
 	bool ready;
 
-	if (READ_ONCE(class->free[BSA_REMOTE]) && c != &c->heap->shared) {
+	if (hweight_long(READ_ONCE(class->free[BSA_REMOTE])) >= DRAIN_WORTH &&
+	    c != &c->heap->shared) {
 		bsa_slabs_drain_word(&c->slabs, class);
 		if (bsa_class_take(class, &obj))
 			return obj;
@@ -606,7 +643,7 @@ static bool reclaim_cpu(struct bsa_cpu *c)
 			if (taken) {
 				release_slab(c->heap, slab);
 			} else {
-				pass_on(slab);
+				pass_on(c->heap, slab);
 				passed_on = true;
 			}
 		}
@@ -1031,36 +1068,6 @@ static void refuse_free(struct bsa_heap *heap, const void *ptr,
 			   heap->name, ptr, reason[why], (void *)caller);
 }
 
-/* Free an object of somebody else's slab. */
-static enum bsa_refused free_remote(struct bsa_heap *heap,
-				    struct bsa_page *slab, u32 owner,
-				    const void *ptr)
-{
-	unsigned long index = bsa_slab_index(slab, ptr);
-	struct bsa_cpu *c = bsa_owner_cpu(owner);
-
-	if (bsa_slab_is_interior(slab, index))
-		return BSA_FREE_INTERIOR;
-	if (test_bit(index, slab->free))
-		return BSA_FREE_DOUBLE;
-	if (BSA_WATCHED || want_init_on_free()) {
-		if (test_bit(index, slab->free + BSA_REMOTE))
-			return BSA_FREE_DOUBLE;
-		if (want_init_on_free())
-			bsa_clear((void *)ptr, bsa_class_size(slab->class));
-		bsa_take_back(ptr, bsa_class_size(slab->class));
-	}
-	if (test_and_set_bit(index, slab->free + BSA_REMOTE))
-		return BSA_FREE_DOUBLE;
-	/*
-	 * The slab may be gone from here on. Its descriptor is not, nor is the
-	 * owner: who destroys the heap waits for us.
-	 */
-	queue_slab(c, slab);
-	this_cpu_inc(heap->cpu->remote_frees);
-	return BSA_FREE_OK;
-}
-
 /*
  * How many of the blocks that callers free are kept as they are, beyond what they
  * hold: none at all where the kernel wants all memory to be zeroed first.
@@ -1111,29 +1118,106 @@ static noinline void refuse_pages(struct bsa_heap *heap, const void *addr,
 	refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr), caller);
 }
 
-/* Any free that the fast path does not serve. Preemption is off. */
-static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
+/* Free or refuse what is no live object of the heap. Ends the free. */
+static noinline void free_odd(const void *ptr, struct bsa_page *slab,
+			      struct bsa_cpu __percpu *cpu, u32 owner,
+			      unsigned long caller)
+{
+	struct bsa_heap *heap = this_cpu_read(cpu->heap);
+	enum bsa_refused why = BSA_FREE_DOUBLE;
+
+	if (owner != BSA_NOBODY) {
+		if (owner >> OWNER_HEAP_SHIFT != heap->id)
+			why = BSA_FREE_OTHER_HEAP;
+		else if (bsa_slab_is_interior(slab, bsa_slab_index(slab, ptr)))
+			why = BSA_FREE_INTERIOR;
+		refuse_free(heap, ptr, why, caller);
+	} else if (ptr && ptr != ZERO_SIZE_PTR && !free_pages_fast(heap, ptr)) {
+		refuse_pages(heap, ptr, caller);
+	}
+	preempt_enable();
+}
+
+/* Free an object of a slab of the heap as somebody else than its owner. */
+static __always_inline bool free_remote(const void *ptr, struct bsa_page *slab,
+					struct bsa_cpu __percpu *cpu, u32 owner)
+{
+	unsigned long index = bsa_slab_index(slab, ptr);
+	unsigned long *free = slab->free;
+
+	/* A hole's bit is set. */
+	if (unlikely(index >= BSA_MAX_OBJECTS || test_bit(index, free)))
+		return false;
+	if (BSA_WATCHED) {
+		if (test_bit(index, free + BSA_REMOTE))
+			return false;
+		bsa_take_back(ptr, bsa_class_size(slab->class));
+	}
+	if (unlikely(test_and_set_bit(index, free + BSA_REMOTE)))
+		return false;
+	/*
+	 * The slab may be gone from here on. Its descriptor is not, nor is the
+	 * owner: who destroys the heap waits for us.
+	 */
+	this_cpu_inc(cpu->remote_frees);
+	queue_slab(cpu, owner, slab);
+	return true;
+}
+
+/* Zero an object that is about to be freed, if it is one. */
+static void clear_object(const void *ptr, struct bsa_page *slab)
+{
+	unsigned long index = bsa_slab_index(slab, ptr);
+
+	if (!bsa_slab_is_interior(slab, index) && !bsa_slab_is_free(slab, index))
+		bsa_clear((void *)ptr, bsa_class_size(slab->class));
+}
+
+/*
+ * As free_other(), without any hope. All frees come here where the kernel wants
+ * them to zero.
+ */
+static noinline void free_slow(const void *ptr, struct bsa_page *slab,
+			       struct bsa_cpu __percpu *cpu,
 			       unsigned long caller)
 {
-	enum bsa_refused why;
-	struct bsa_page *slab;
-	u32 owner;
+	u32 number = this_cpu_read(cpu->heap)->shared.slabs.owner;
+	u32 owner = READ_ONCE(slab->owner);
+	bool ours = !((number ^ owner) & OWNER_HEAP_MASK);
 
-	if (!ptr || ptr == ZERO_SIZE_PTR)
-		return;
-	slab = bsa_page_of(ptr);
-	owner = READ_ONCE(slab->owner);
-	if (owner == BSA_NOBODY) {
-		if (!free_pages_fast(heap, ptr))
-			refuse_pages(heap, ptr, caller);
-		return;
-	}
-	if (owner >> OWNER_HEAP_SHIFT != heap->id)
-		why = BSA_FREE_OTHER_HEAP;
+	if (ours && want_init_on_free())
+		clear_object(ptr, slab);
+	if (!ours || !free_remote(ptr, slab, cpu, owner))
+		free_odd(ptr, slab, cpu, owner, caller);
 	else
-		why = free_remote(heap, slab, owner, ptr);
-	if (unlikely(why != BSA_FREE_OK))
-		refuse_free(heap, ptr, why, caller);
+		preempt_enable();
+}
+
+/*
+ * Any free that the fast path does not serve, above all that of an object in
+ * another CPU's slab; also where the fast path was interrupted. Preemption is
+ * off, and on again afterwards.
+ */
+static noinline void free_other(const void *ptr, struct bsa_page *slab,
+				struct bsa_cpu __percpu *cpu,
+				unsigned long idle, unsigned long caller)
+{
+	u32 owner = READ_ONCE(slab->owner);
+
+	/* If this CPU was idle, that is its number, one of the heap's. */
+	if (unlikely(((u32)idle ^ owner) & OWNER_HEAP_MASK))
+		free_slow(ptr, slab, cpu, caller);
+	else if (unlikely(!free_remote(ptr, slab, cpu, owner)))
+		free_odd(ptr, slab, cpu, owner, caller);
+	else
+		preempt_enable();
+}
+
+static noinline void heap_free_other(struct bsa_page *slab, const void *ptr,
+				     struct bsa_cpu __percpu *cpu,
+				     unsigned long idle, unsigned long caller)
+{
+	free_other(ptr, slab, cpu, idle, caller);
 }
 
 /**
@@ -1407,9 +1491,7 @@ EXPORT_SYMBOL_GPL(__bsa_alloc_class);
 void bsa_free(const void *ptr)
 {
 	preempt_disable();
-	if (unlikely(!free_fast(&bsa_default_cpu, ptr)))
-		free_slow(ptr, &bsa_default_heap, _RET_IP_);
-	preempt_enable();
+	free_fast(&bsa_default_cpu, ptr, false);
 }
 EXPORT_SYMBOL_GPL(bsa_free);
 
@@ -1457,9 +1539,7 @@ void bsa_heap_free(struct bsa_heap *heap, const void *ptr)
 		return;
 	}
 	preempt_disable();
-	if (unlikely(!free_fast(heap->cpu, ptr)))
-		free_slow(ptr, heap, _RET_IP_);
-	preempt_enable();
+	free_fast(heap->cpu, ptr, true);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free);
 
@@ -1585,6 +1665,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_bulk);
 void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 {
 	size_t i = 0, freed;
+	const void *ptr;
 
 	heap = heap ?: &bsa_default_heap;
 	while (i < nr) {
@@ -1593,8 +1674,8 @@ void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 		if (freed)
 			continue;
 		preempt_disable();
-		free_slow(ptrs[i++], heap, _RET_IP_);
-		preempt_enable();
+		ptr = ptrs[i++];
+		free_slow(ptr, bsa_page_of(ptr), heap->cpu, _RET_IP_);
 	}
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_bulk);

@@ -155,7 +155,7 @@ bool bsa_slab_is_unused(const struct bsa_page *slab)
 		return false;
 	for (i = 0; i < nr_words(slab); i++) {
 		free = READ_ONCE(slab->free[i]);
-		/* Pairs with test_and_set_bit() in free_remote(). */
+		/* Pairs with test_and_set_bit() in free_other(). */
 		remote = smp_load_acquire(&slab->free[BSA_REMOTE + i]);
 		nr_free += hweight_long(free);
 		nr_unused += hweight_long(free |

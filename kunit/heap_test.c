@@ -7,6 +7,8 @@
  */
 #include "test_util.h"
 
+#include <linux/bitmap.h>
+#include <linux/cache.h>
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
@@ -1297,6 +1299,43 @@ static void heap_free_that_interrupts_is_a_remote_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(obj)), 1);
 }
 
+/* The default heap is number 0: what marks a busy CPU must not pass for an owner. */
+static void heap_frees_of_every_kind_may_interrupt(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heaps[2], *heap;
+	void *obj, *pages;
+	int i;
+
+	obj = bsa_alloc(64, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, obj);
+	heaps[0] = bsa_owner_cpu(bsa_page_of(obj)->owner)->heap;
+	bsa_free(obj);
+	heaps[1] = region_heap(test, SZ_256K, &section);
+	for (i = 0; i < 2; i++) {
+		struct bsa_stats before, after;
+
+		heap = heaps[i];
+		before = bsa_test_stats(heap);
+		obj = get(test, heap, 64, 1);
+		pages = get_pages(test, heap, 2);
+		set_busy(heap, true);
+		bsa_heap_free(heap, pages);
+		bsa_heap_free(heap, obj);
+		/* These are refused. */
+		bsa_heap_free(heap, pages);
+		bsa_heap_free(heap, obj);
+		bsa_heap_free(heap, obj + 1);
+		bsa_heap_free(heap, test);
+		set_busy(heap, false);
+		after = bsa_test_stats(heap);
+		KUNIT_EXPECT_EQ(test, after.frees, before.frees + 2);
+		KUNIT_EXPECT_EQ(test, after.refused_frees, before.refused_frees + 4);
+		KUNIT_EXPECT_EQ(test, after.live_objects, before.live_objects);
+		KUNIT_EXPECT_EQ(test, after.live_pages, before.live_pages);
+	}
+}
+
 static void heap_allocation_that_interrupts_takes_a_shared_object(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
@@ -1992,6 +2031,113 @@ static void heap_private_heaps_share_nothing(struct kunit *test)
 	}
 }
 
+/* Memory of which is recorded, line by line, which CPU changes it. */
+struct watched {
+	const void *start;
+	size_t size;
+	void *copy;
+	unsigned long *changed[2];
+};
+
+static void watch(struct kunit *test, struct watched *w, const void *start,
+		  size_t size)
+{
+	size_t first = round_down((unsigned long)start, SMP_CACHE_BYTES);
+	int cpu;
+
+	w->size = round_up((unsigned long)start + size, SMP_CACHE_BYTES) - first;
+	w->start = (void *)first;
+	w->copy = kunit_kzalloc(test, w->size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, w->copy);
+	for (cpu = 0; cpu < 2; cpu++) {
+		w->changed[cpu] = kunit_kcalloc(test,
+						BITS_TO_LONGS(w->size / SMP_CACHE_BYTES),
+						sizeof(long), GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, w->changed[cpu]);
+	}
+}
+
+/* Record what is not as it was the last time; return in how many lines. */
+static unsigned int record_changes(struct watched *w, size_t nr, int cpu)
+{
+	unsigned int lines = 0;
+	size_t at;
+
+	for (; nr--; w++) {
+		for (at = 0; at < w->size; at += SMP_CACHE_BYTES) {
+			if (!memcmp(w->copy + at, w->start + at, SMP_CACHE_BYTES))
+				continue;
+			memcpy(w->copy + at, w->start + at, SMP_CACHE_BYTES);
+			__set_bit(at / SMP_CACHE_BYTES, w->changed[cpu]);
+			lines++;
+		}
+	}
+	return lines;
+}
+
+/*
+ * All that the allocator knows is watched: the heap, each CPU's part of it, the
+ * descriptors and the bitmaps.
+ */
+static void heap_cpus_write_no_cache_line_in_common(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_1M, &section);
+	void *warm[2][BSA_ALL_CLASSES], *ptr;
+	struct watched w[5];
+	unsigned long *bitmap;
+	int cpu, class, i;
+
+	for (cpu = 0; cpu < 2; cpu++) {
+		bsa_test_set_cpu(test, cpu);
+		for (class = 0; class < BSA_ALL_CLASSES; class++)
+			warm[cpu][class] = get(test, heap, bsa_class_size(class), 1);
+		bsa_heap_free_pages(heap, get_pages(test, heap, 1), 1);
+	}
+	bitmap = bsa_page_of(warm[0][0])->free;
+	for (i = 0; i < 2 * BSA_ALL_CLASSES; i++) {
+		struct bsa_page *slab = bsa_page_of(warm[i % 2][i / 2]);
+
+		if (slab->free == &slab->free0)
+			continue;
+		KUNIT_ASSERT_EQ(test, PFN_DOWN((unsigned long)slab->free),
+				PFN_DOWN((unsigned long)bitmap));
+		/* Allocations read the remote words, too. */
+		KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(slab->free,
+							    SMP_CACHE_BYTES));
+	}
+
+	watch(test, &w[0], heap, sizeof(*heap));
+	watch(test, &w[1], per_cpu_ptr(heap->cpu, 0), sizeof(struct bsa_cpu));
+	watch(test, &w[2], per_cpu_ptr(heap->cpu, 1), sizeof(struct bsa_cpu));
+	watch(test, &w[3], (void *)((unsigned long)bitmap & PAGE_MASK), PAGE_SIZE);
+	ptr = bsa_page_of((void *)section.start);
+	watch(test, &w[4], ptr, (section.size >> PAGE_SHIFT) * sizeof(struct bsa_page));
+	record_changes(w, ARRAY_SIZE(w), 0);
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		bitmap_zero(w[i].changed[0], w[i].size / SMP_CACHE_BYTES);
+
+	for (cpu = 0; cpu < 2; cpu++) {
+		bsa_test_set_cpu(test, cpu);
+		for (class = 0; class < BSA_ALL_CLASSES; class++) {
+			ptr = get(test, heap, bsa_class_size(class), 1);
+			KUNIT_EXPECT_GT(test, record_changes(w, ARRAY_SIZE(w), cpu), 0);
+			bsa_heap_free(heap, ptr);
+			KUNIT_EXPECT_GT(test, record_changes(w, ARRAY_SIZE(w), cpu), 0);
+		}
+		ptr = get_pages(test, heap, 1);
+		KUNIT_EXPECT_GT(test, record_changes(w, ARRAY_SIZE(w), cpu), 0);
+		bsa_heap_free_pages(heap, ptr, 1);
+		KUNIT_EXPECT_GT(test, record_changes(w, ARRAY_SIZE(w), cpu), 0);
+	}
+	for (i = 0; i < ARRAY_SIZE(w); i++)
+		KUNIT_EXPECT_FALSE_MSG(test,
+				       bitmap_intersects(w[i].changed[0], w[i].changed[1],
+							 w[i].size / SMP_CACHE_BYTES),
+				       "in what is watched as number %d", i);
+	bsa_test_give_back(heap, 2 * BSA_ALL_CLASSES, &warm[0][0]);
+}
+
 /* The default heap. */
 
 static void default_heap_serves_every_call(struct kunit *test)
@@ -2127,6 +2273,7 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_does_not_grow_when_one_cpu_frees_for_another),
 	KUNIT_CASE(heap_free_writes_nothing_into_the_object),
 	KUNIT_CASE(heap_free_that_interrupts_is_a_remote_free),
+	KUNIT_CASE(heap_frees_of_every_kind_may_interrupt),
 	KUNIT_CASE(heap_allocation_that_interrupts_takes_a_shared_object),
 	KUNIT_CASE(heap_shared_objects_freed_elsewhere_are_reused),
 	KUNIT_CASE(heap_works_in_hard_interrupts),
@@ -2165,6 +2312,7 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_with_undrained_frees_is_destroyed),
 	KUNIT_CASE(heap_memory_is_usable_after_the_heap),
 	KUNIT_CASE(heap_private_heaps_share_nothing),
+	KUNIT_CASE(heap_cpus_write_no_cache_line_in_common),
 
 	KUNIT_CASE(default_heap_serves_every_call),
 	KUNIT_CASE(default_heap_is_the_null_heap),

@@ -545,7 +545,8 @@ inline alloc_owner(me, ctx)
 {
 	if
 	:: c != SHARED && current[c] && remote != 0 -> drain_word(me, ctx)
-	:: c == SHARED || !current[c] || remote == 0
+	/* Or it is not worth it. */
+	:: true
 	fi;
 	if
 	:: d_step { c != SHARED && READY(me, c) -> pick(me, ctx) };
@@ -649,7 +650,7 @@ inline freed()
 #endif
 }
 
-/* bsa_free(), bsa_heap_free(): free_fast() and free_slow() */
+/* bsa_free(), bsa_heap_free(): free_fast() and free_as_other() */
 inline free_object(me, ctx)
 {
 	if
@@ -680,7 +681,7 @@ inline free_object(me, ctx)
 	free_fast(me, ctx);
 	if
 	:: d_step { o != 0 -> to = owner };
-	   free_slow(me)
+	   free_as_other(me)
 	:: d_step { o == 0 -> END }
 	fi
 }
@@ -821,8 +822,8 @@ inline free_other(me)
 	d_step { ROOM(me) -> set_idle(me, was); was = 0; END }
 }
 
-/* free_slow(); the owner has been loaded. */
-inline free_slow(me)
+/* free_as_other(); the owner has been loaded. */
+inline free_as_other(me)
 {
 	if
 	:: to != NOBODY -> free_remote(me)
@@ -870,7 +871,7 @@ inline free_elsewhere(me)
 	:: d_step { !over && MAY_FREE(me, 4) -> BEGIN; claim(4); to = owner }
 #endif
 	fi;
-	free_slow(me)
+	free_as_other(me)
 }
 
 /* bsa_slab_is_unused() of what has been loaded; the caller holds the lock. */

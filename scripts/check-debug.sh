@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# check-debug.sh [CONFIG]: every test of "make check", in kernels that watch more
+# check-debug.sh [CONFIG]: every test of "make check", and 300 seconds of mixed
+# load (SOAK= in the environment: another number), in kernels that watch more
 # closely. CONFIG names one of them; without it, one after the other:
 #
 #   kasan   touching what is not one's own, leaks, undefined behaviour
@@ -21,7 +22,8 @@ kasan | kcsan | rt | zero) configs=("$1") ;;
 esac
 
 # They are several times slower.
-export TIMEOUT=${TIMEOUT:-1200}
+export SOAK=${SOAK-300}
+export TIMEOUT=${TIMEOUT:-$((1200 + SOAK))}
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT

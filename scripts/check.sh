@@ -3,8 +3,8 @@
 #
 # check.sh KERNEL [CONFIG]: runs every test in the test kernel of that
 # configuration, shows the results as they come, and ends with "N passed, M
-# failed". LONG=300 in the environment asks for more of everything, and for 300
-# seconds of mixed load.
+# failed". SOAK=300 in the environment asks for 300 seconds of mixed load, too, and
+# LONG=300 for that and more of everything.
 #
 # Counted as failed, beside tests: a test of kunit/seed-tests.txt that did not
 # run, a suite that did not end, a complaint of the kernel, a guest that
@@ -12,7 +12,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 config=${2:-check} LONG=${LONG-}
+kernel=$1 config=${2:-check} LONG=${LONG-} SOAK=${SOAK-}
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
 # Not every configuration is that of a kernel: some are only told something else.
@@ -49,13 +49,13 @@ declare -A append=(
 )
 
 log=$CACHE/log/$config-$kernel.log
-export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : 300))} MEM=${MEM:-6G}
+export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : SOAK + 300))} MEM=${MEM:-6G}
 export APPEND="${append[$config]-} ${APPEND-}"
 status=0
 say "booting the $kernel kernel of make $job"
 # shellcheck disable=SC2086 # each of them is a word
 boot "$log" show "$dir/arch/x86/boot/bzImage" "$work/initrd" \
-	check ${parameters[$config]-} ${LONG:+long=$LONG} || status=$?
+	check ${parameters[$config]-} ${LONG:+long=$LONG} ${SOAK:+soak=$SOAK} || status=$?
 
 # One KTAP document: the suites that a module brings have a header of their own
 # or none, depending on the kernel, and each module counts from 1.

@@ -45,10 +45,21 @@ fast_path() {
 	"$SCRIPTS/fast-path.py" "$work/modules/bsa.ko"
 }
 
+# shellcheck disable=SC2317
+# Each test that the README names has to be there.
+named_tests() {
+	sed '/^|/!d; y/`/\n/' README.md | grep -xE '[a-z]+(_[a-z0-9]+){3,}' | sort -u |
+		while read -r name; do
+			grep -rqw "$name" kunit scripts/guest include/linux ||
+				echo "README.md: there is no $name"
+		done
+}
+
 check "$src/scripts/checkpatch.pl" --no-tree --strict --quiet --file "${sources[@]}"
 check "$src/scripts/kernel-doc" -none "${sources[@]}"
 check sparse
 check fast_path
+check named_tests
 check shellcheck -x "${shell[@]}"
 
 exit "$status"

@@ -33,7 +33,7 @@ result() {
 	if ((ok)); then
 		text="ok      $*"
 	else
-		text="not ok  $*"$'\n'$(cat log out 2>/dev/null | tail -n 30 | indent)
+		text="not ok  $*"$'\n'$({ cat log out 2>/dev/null || true; } | tail -n 30 | indent)
 	fi
 	echo "${text%%  *}" >result
 	printf '%s\n' "$text"

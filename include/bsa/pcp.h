@@ -79,8 +79,11 @@ static __always_inline void *bsa_pcp_alloc(struct bsa_pcp *pcp, bool low,
 		}
 		cpu_relax();
 	}
-	/* If it has become empty: that of no page, and nothing is below. */
-	addr = (void *)(*stack & PAGE_MASK);
+	/*
+	 * If it has become empty: that of no page, and nothing is below. Others
+	 * may try to set the bit, too.
+	 */
+	addr = (void *)(READ_ONCE(*stack) & PAGE_MASK);
 	*page = bsa_page_of(addr);
 	/* Takes the block off, and unlocks. */
 	smp_store_release(stack, (unsigned long)(*page)->list.next);

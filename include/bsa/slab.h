@@ -9,8 +9,11 @@
 /* No slab has more objects than fit between the words of its two bitmaps. */
 #define BSA_MAX_OBJECTS		(BSA_REMOTE * BITS_PER_LONG)
 
-/* All bitmaps that do not fit into a descriptor take as much as the largest. */
-#define BSA_BITMAP_BYTES	(2 * BSA_REMOTE * sizeof(unsigned long))
+/*
+ * All bitmaps that do not fit into a descriptor take as much as the largest, and
+ * whole cache lines, since the next one may be another CPU's.
+ */
+#define BSA_BITMAP_BYTES	ALIGN(2 * BSA_REMOTE * sizeof(unsigned long), 64)
 #define BSA_BITMAPS_PER_PAGE	(PAGE_SIZE / BSA_BITMAP_BYTES)
 
 static inline size_t bsa_class_size(unsigned int class)

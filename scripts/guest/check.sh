@@ -3,8 +3,8 @@
 #
 # "make check": the KUnit tests, then what only user space can test: loading,
 # parameters, unloading. The results of both are KTAP. What follows the name of
-# this script are parameters of the KUnit tests; "long=SECONDS" asks for more of
-# everything.
+# this script are parameters of the KUnit tests; "soak=SECONDS" adds that much of
+# mixed load, and "long=SECONDS" that and more of everything.
 
 # shellcheck source=lib.sh
 . /lib.sh
@@ -75,6 +75,47 @@ in_use_while_a_client_is_loaded() {
 		return 1
 	fi
 	rmmod bsa_client && rmmod bsa
+}
+
+# Addresses would show as ffff and twelve more digits.
+debugfs_is_for_root_and_shows_no_addresses() {
+	insmod /modules/bsa.ko size=16M && insmod /modules/bsa_client.ko || return
+	files=$(find /sys/kernel/debug/bsa -type f)
+	[ "$(echo "$files" | wc -l)" -ge 12 ] || {
+		echo "where are the files? $files"
+		return 1
+	}
+	find /sys/kernel/debug/bsa -type f -perm +077 | grep . && {
+		echo "these are for others, too"
+		return 1
+	}
+	# shellcheck disable=SC2086 # each is a word
+	grep -HEi '(^|[^0-9a-f])ffff[0-9a-f]{12}([^0-9a-f]|$)' $files && {
+		echo "these show addresses"
+		return 1
+	}
+	rmmod bsa_client && rmmod bsa
+}
+
+# A heap of which something is left keeps all of its memory; the others do not.
+leaked_memory_stays_reserved() {
+	dmesg -c >/dev/null
+	before=$(free_pages_samples | tail -n 1)
+	insmod /modules/bsa.ko size=16M && insmod /modules/bsa_leak.ko || return
+	rmmod bsa_leak && rmmod bsa || return
+	dmesg | grep '^bsa: ' | grep -v reserved
+	for line in 'default: .*not given back: 3 objects and 0 pages are in use' \
+		'leak: .*not given back: 0 objects and 2 pages are in use' \
+		'leak: was never destroyed'; do
+		dmesg | grep -q "^bsa: $line" || {
+			echo "missing: $line"
+			return 1
+		}
+	done
+	now=$(free_pages_samples | tail -n 1)
+	lost=$((before - now))
+	echo "$lost pages stay reserved"
+	[ $lost -ge 4300 ] && [ $lost -lt 4600 ]
 }
 
 size_out_of_range_stops_the_load() {
@@ -263,48 +304,49 @@ run_kunit() {
 	insmod /modules/bsa.ko size=64M $redzones || return
 	read_debugfs &
 	insmod /modules/bsa_kunit.ko "$@" &&
-		{ [ "$long" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$long"; } &&
-		{ [ "$long" -eq 0 ] || rmmod bsa_soak; }
+		{ [ "$soak" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$soak"; } &&
+		{ [ "$soak" -eq 0 ] || rmmod bsa_soak; }
 	result=$?
 	touch /tmp/enough
 	wait
 	[ $result -eq 0 ] && rmmod bsa_kunit && rmmod bsa
 }
 
-# What only some kernels can do, and what takes long: "long=300" makes 300 seconds
-# of mixed load of it.
+# What only some kernels can do, and what takes long.
 more=
 [ ! -e /sys/kernel/debug/failslab ] || more=load_that_runs_out_of_memory_gives_all_back
-long=0
+soak=0 parameters=
+shift
 for parameter; do
 	case $parameter in
 	long=*)
-		long=${parameter#*=}
+		soak=${parameter#*=}
+		parameters="$parameters ops=20000000"
 		more="$more load_unload_1000_cycles"
 		;;
+	soak=*) soak=${parameter#*=} ;;
+	*) parameters="$parameters $parameter" ;;
 	esac
 done
 
 tell begin
-shift
 kunit=failed
-if [ "$long" -gt 0 ]; then
-	run_kunit ops=20000000 && kunit=unloaded
-else
-	run_kunit "$@" && kunit=unloaded
-fi
+# shellcheck disable=SC2086 # several words, or none
+run_kunit $parameters && kunit=unloaded
 
 # shellcheck disable=SC2086 # several words, or none
 suite module \
 	kunit_modules_load_and_unload \
 	client_loads_and_reports \
 	in_use_while_a_client_is_loaded \
+	debugfs_is_for_root_and_shows_no_addresses \
 	size_out_of_range_stops_the_load \
 	lowmem_out_of_range_stops_the_load \
 	node_out_of_range_stops_the_load \
 	parameter_that_is_no_number_stops_the_load \
 	too_little_memory_stops_the_load_and_gives_all_back \
 	load_unload_100_cycles \
+	leaked_memory_stays_reserved \
 	$leaks $more
 
 # shellcheck source=tools.sh

@@ -29,6 +29,7 @@
 #include <bsa/compat.h>
 #include <linux/io.h>
 #include <linux/rcupdate.h>
+#include <linux/slab.h>
 #include <linux/sizes.h>
 
 static unsigned long index_of(const struct bsa_section *section,
@@ -384,6 +385,11 @@ static int add_section(struct bsa_buddy *buddy, unsigned long start,
 		return -ENOSPC;
 
 	memset(section, 0, sizeof(*section));
+	if (buddy->side_size) {
+		section->side = kvcalloc(managed, buddy->side_size, GFP_KERNEL);
+		if (!section->side)
+			return -ENOMEM;
+	}
 	range->region = start;
 	range->region_size = nr << PAGE_SHIFT;
 	range->start = start + ((nr - managed) << PAGE_SHIFT);
@@ -441,7 +447,7 @@ static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
  * Context: process, may sleep.
  * Return: 0; -EINVAL if not a single page can be managed or the region is not
  * in the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC
- * if there are too many sections.
+ * if there are too many sections; -ENOMEM if @buddy wants memory beside.
  */
 int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 {
@@ -494,6 +500,7 @@ void bsa_buddy_destroy(struct bsa_buddy *buddy)
 	while (buddy->nr_sections) {
 		buddy->nr_sections--;
 		bsa_pagemap_remove(&buddy->section[buddy->nr_sections]->range);
+		kvfree(buddy->section[buddy->nr_sections]->side);
 	}
 	/* Regions change hands only when nobody reads their metadata. */
 	synchronize_rcu();

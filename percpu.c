@@ -61,6 +61,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <bsa/compat.h>
+#include <bsa/debug.h>
 #include <bsa/percpu.h>
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
@@ -87,6 +88,7 @@ struct bsa_heap bsa_default_heap = {
 	.name = "default",
 	.cpu = &bsa_default_cpu,
 };
+EXPORT_SYMBOL_IF_KUNIT(bsa_default_heap);
 
 /*
  * An owner is a number: the index of the heap, that of the CPU, and two bits.
@@ -287,6 +289,8 @@ static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 {
 	if (!slab)
 		return;
+	if (bsa_debug_on(heap))
+		free_block(heap, bsa_debug_stop_slab(heap, slab));
 	bsa_slab_release(&heap->pool, slab);
 	free_block(heap, slab);
 }
@@ -393,6 +397,27 @@ static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 	WRITE_ONCE(c->idle, c->slabs.owner);
 }
 
+/* As new_slab() with @page, and with pages for what debug= knows about it. */
+static bool new_debug_slab(struct bsa_cpu *c, struct bsa_class *class,
+			   struct bsa_page *page)
+{
+	unsigned int index = class - c->slabs.class;
+	struct bsa_page *table;
+
+	table = alloc_block(c, bsa_debug_table_order(page, index));
+	if (!table) {
+		free_block(c->heap, page);
+		return false;
+	}
+	if (!bsa_slabs_start(&c->slabs, class, page)) {
+		free_block(c->heap, table);
+		free_block(c->heap, page);
+		return false;
+	}
+	bsa_debug_start_slab(c->heap, class, page, table);
+	return true;
+}
+
 /* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
 static bool new_slab(struct bsa_cpu *c, struct bsa_class *class)
 {
@@ -404,6 +429,8 @@ static bool new_slab(struct bsa_cpu *c, struct bsa_class *class)
 		page = alloc_block(c, 0);
 	if (unlikely(!page))
 		return false;
+	if (bsa_debug_on(c->heap))
+		return new_debug_slab(c, class, page);
 	if (likely(bsa_slabs_start(&c->slabs, class, page)))
 		return true;
 	free_block(c->heap, page);
@@ -453,6 +480,16 @@ static noinline bool refill_more(struct bsa_cpu *c, struct bsa_class *class)
 	return new_slab(c, class);
 }
 
+/* Take an object where the fast path found none. */
+static __always_inline bool take(struct bsa_cpu *c, struct bsa_class *class,
+				 void **obj)
+{
+	if (bsa_debug_on(c->heap) &&
+	    bsa_debug_flag(c->heap, BSA_DEBUG_RANDOM))
+		return bsa_debug_take_random(c->heap, class, obj);
+	return bsa_class_take(class, obj);
+}
+
 /* Allocate as the owner of @c: busy or, for the shared set, whoever it is. */
 static __always_inline void *alloc_owner(struct bsa_cpu *c,
 					 struct bsa_class *class)
@@ -472,7 +509,7 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 		ready = bsa_slabs_refill(&c->slabs, class) ||
 			refill_more(c, class);
 		/* Not taken if a bad free came in between. */
-	} while (ready && !bsa_class_take(class, &obj));
+	} while (ready && !take(c, class, &obj));
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return obj;
 }
@@ -499,6 +536,8 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 /*
  * Reclaim
  */
+
+static void release_held(struct bsa_heap *heap, bool all);
 
 /* Is this slab to be taken away from its owner? See the top of this file. */
 static bool may_take(struct bsa_cpu *c, struct bsa_page *slab)
@@ -685,6 +724,8 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 
 	if (in_nmi())
 		return;
+	if (bsa_debug_on(heap))
+		release_held(heap, true);
 	if (step != RECLAIM_HERE) {
 		if (!gfpflags_allow_blocking(gfp) || !in_task() ||
 		    irqs_disabled())
@@ -821,6 +862,7 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 			     unsigned long caller)
 {
 	struct bsa_page *page = NULL;
+	size_t bytes;
 	void *addr;
 
 	if (bad_request(heap, align, gfp, caller) || !nr)
@@ -838,9 +880,39 @@ void *bsa_percpu_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 	this_cpu_inc(heap->cpu->page_allocs);
 	this_cpu_add(heap->cpu->live_pages, 1L << page->order);
 	addr = bsa_page_address(&heap->buddy, page);
+	bytes = PAGE_SIZE << page->order;
+	if (bsa_debug_on(heap))
+		bytes = bsa_debug_alloc_pages(heap, page, nr, caller);
 	if (want_init_on_alloc(gfp))
-		memset(addr, 0, PAGE_SIZE << page->order);
+		memset(addr, 0, bytes);
 	return addr;
+}
+
+/* Any allocation from a heap with debug=. */
+static noinline void *alloc_debug(size_t size, gfp_t gfp, struct bsa_heap *heap,
+				  size_t align, unsigned long caller)
+{
+	size_t slot = bsa_debug_slot(heap, size, align);
+	void *obj;
+
+	if (max(slot, align) > BSA_MAX_OBJECT) {
+		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
+			warn_failed(heap, size, false, gfp, caller);
+			return NULL;
+		}
+		obj = bsa_percpu_alloc_pages(heap, PFN_UP(size), align, false,
+					     gfp, caller);
+		if (obj)
+			bsa_debug_set_size(heap, obj, size);
+		return obj;
+	}
+	if (align > 8)
+		slot = roundup_pow_of_two(max(slot, align));
+	obj = alloc_slow(heap, slot, gfp, caller);
+	if (obj)
+		bsa_debug_alloc(heap, obj, size, want_init_on_alloc(gfp),
+				caller);
+	return obj;
 }
 
 /* Any allocation that the fast path does not serve. */
@@ -853,6 +925,8 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
+	if (bsa_debug_on(heap))
+		return alloc_debug(size, gfp, heap, align, caller);
 	if (max(size, align) > BSA_MAX_OBJECT) {
 		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
 			warn_failed(heap, size, false, gfp, caller);
@@ -914,6 +988,8 @@ static void refuse_free(struct bsa_heap *heap, const void *ptr,
 	atomic_long_inc(&heap->refused);
 	pr_err_ratelimited("%s: free of %p refused: %s (caller %pS)\n",
 			   heap->name, ptr, reason[why], (void *)caller);
+	if (bsa_debug_on(heap))
+		bsa_debug_refused(heap, ptr, reason[why], caller);
 }
 
 /* Free an object of somebody else's slab. */
@@ -934,8 +1010,52 @@ static enum bsa_refused free_remote(struct bsa_heap *heap,
 	 * owner: who destroys the heap waits for us.
 	 */
 	queue_slab(c, slab);
-	this_cpu_inc(heap->cpu->remote_frees);
 	return BSA_FREE_OK;
+}
+
+/* Free what debug= has let go of: an object, or a block of pages. */
+static void free_watched(struct bsa_heap *heap, const void *ptr)
+{
+	struct bsa_page *page = bsa_page_of(ptr);
+	u32 owner = READ_ONCE(page->owner);
+
+	if (owner == BSA_NOBODY)
+		free_block(heap, page);
+	else
+		free_remote(heap, page, owner, ptr);
+}
+
+/* Free what is in quarantine, or what it has too much of. */
+static void release_held(struct bsa_heap *heap, bool all)
+{
+	const void *ptr;
+
+	preempt_disable();
+	while ((ptr = bsa_debug_release(heap, all)))
+		free_watched(heap, ptr);
+	preempt_enable();
+}
+
+/* What a caller has freed, and what was looked at, may be reused some day. */
+static void free_held(struct bsa_heap *heap, const void *ptr)
+{
+	if (bsa_debug_hold(heap, ptr))
+		release_held(heap, false);
+	else
+		free_watched(heap, ptr);
+}
+
+/* free_remote() with all that debug= looks for. */
+static noinline enum bsa_refused free_debug(struct bsa_heap *heap,
+					    struct bsa_page *slab,
+					    const void *ptr,
+					    unsigned long caller)
+{
+	enum bsa_refused why = bsa_debug_free(heap, slab, ptr, caller);
+
+	if (why == BSA_FREE_OK)
+		free_held(heap, ptr);
+	return why;
 }
 
 /* Any free that the fast path does not serve. Preemption is off. */
@@ -956,9 +1076,13 @@ static noinline void free_slow(const void *ptr, struct bsa_heap *heap,
 	}
 	if (owner >> OWNER_HEAP_SHIFT != heap->id)
 		why = BSA_FREE_OTHER_HEAP;
+	else if (bsa_debug_on(heap))
+		why = free_debug(heap, slab, ptr, caller);
 	else
 		why = free_remote(heap, slab, owner, ptr);
-	if (unlikely(why != BSA_FREE_OK))
+	if (likely(why == BSA_FREE_OK))
+		this_cpu_inc(heap->cpu->remote_frees);
+	else
 		refuse_free(heap, ptr, why, caller);
 }
 
@@ -981,7 +1105,12 @@ void bsa_percpu_free_pages(struct bsa_heap *heap, const void *addr,
 	if (likely(page)) {
 		this_cpu_inc(heap->cpu->page_frees);
 		this_cpu_sub(heap->cpu->live_pages, 1L << page->order);
-		free_block(heap, page);
+		if (bsa_debug_on(heap)) {
+			bsa_debug_free_pages(heap, page, caller);
+			free_held(heap, addr);
+		} else {
+			free_block(heap, page);
+		}
 	} else {
 		refuse_free(heap, addr, bsa_buddy_refusal(&heap->buddy, addr),
 			    caller);
@@ -1001,6 +1130,8 @@ unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section)
 
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
 		nr += bsa_pcp_nr_pages(&c->pcp, section);
+	if (bsa_debug_on(heap))
+		nr += bsa_debug_held_pages(heap, section);
 	return nr;
 }
 
@@ -1046,6 +1177,8 @@ size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr)
 		   ptr == bsa_page_address(&heap->buddy, page)) {
 		size = PAGE_SIZE << page->order;
 	}
+	if (size && bsa_debug_on(heap))
+		size = bsa_debug_size(heap, ptr, size);
 	preempt_enable();
 	return size;
 }
@@ -1142,6 +1275,10 @@ int bsa_percpu_init(struct bsa_heap *heap)
 	bsa_bitmap_pool_init(&heap->pool, &heap->buddy);
 	for_each_possible_cpu(cpu)
 		init_cpu(heap, per_cpu_ptr(heap->cpu, cpu), cpu);
+	/* Busy for good: then nobody is ever on the fast path. */
+	if (heap->debug)
+		for_each_possible_cpu(cpu)
+			per_cpu_ptr(heap->cpu, cpu)->idle--;
 	init_cpu(heap, &heap->shared, nr_cpu_ids);
 	if (heap == &bsa_default_heap)
 		for_each_possible_cpu(cpu)

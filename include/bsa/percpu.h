@@ -7,6 +7,7 @@
 #include <linux/bsa.h>
 #include <linux/llist.h>
 
+struct bsa_debug;
 struct dentry;
 
 /**
@@ -55,6 +56,7 @@ struct bsa_cpu {
  * @reserved: memory that the module reserved for the heap, to be given back
  * @debugfs: directory of the heap
  * @node: link in the list of heaps
+ * @debug: what debug= needs; NULL without it
  */
 struct bsa_heap {
 	struct bsa_cpu __percpu *cpu;
@@ -67,6 +69,7 @@ struct bsa_heap {
 	struct list_head reserved;
 	struct dentry *debugfs;
 	struct list_head node;
+	struct bsa_debug *debug;
 };
 
 extern struct bsa_heap bsa_default_heap;

@@ -23,6 +23,7 @@ extern struct kunit_suite bsa_slab_suite;
 extern struct kunit_suite bsa_heap_suite;
 extern struct kunit_suite bsa_misuse_suite;
 extern struct kunit_suite bsa_stress_suite;
+extern struct kunit_suite bsa_debug_suite;
 
 int bsa_test_init(struct kunit *test);
 void bsa_test_exit(struct kunit *test);

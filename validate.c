@@ -651,8 +651,8 @@ static void check_kept(struct check *check)
 static void check_totals(struct check *check)
 {
 	struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned long pages = 0, live;
 	struct bsa_debug *debug = check->heap->debug;
+	unsigned long pages = 0;
 	struct bsa_cpu *c;
 	long held = 0;
 	unsigned int i;
@@ -664,14 +664,14 @@ static void check_totals(struct check *check)
 	     check->pages[BSA_PAGE_FREE]);
 
 	/* In quarantine, and tables of slabs. */
-	live = check->conflicts;
 	if (debug) {
-		live += debug->nr_held - debug->nr_held_blocks;
+		check->live -= debug->nr_held - debug->nr_held_blocks;
 		check->kept += debug->nr_held_blocks + debug->nr_tables;
 	}
 	if (!check->blind)
 		same(check, "live objects",
-		     live + bsa_percpu_live_objects(check->heap), check->live);
+		     bsa_percpu_live_objects(check->heap) + check->conflicts,
+		     check->live);
 
 	for (c = bsa_percpu_next(check->heap, NULL); c;
 	     c = bsa_percpu_next(check->heap, c))

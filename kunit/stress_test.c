@@ -752,6 +752,8 @@ static void random_operations_agree_with_a_model(struct kunit *test)
 	};
 	struct slot **deal, *slots;
 
+	if (crew.heap->debug)
+		total /= 20;
 	kunit_info(test, "seed=%lu ops=%lu, on %u CPUs\n", number, total, nr);
 	players = stress_memory(test, nr * sizeof(*players));
 	slots = stress_memory(test, NR_SLOTS * sizeof(*slots));
@@ -1244,7 +1246,9 @@ static void expect_every_other_is_reused(struct kunit *test, bool offline)
 		KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
 
 	nr = bsa_test_take_objects(crew.heap, ESTATE_BYTES, rest);
-	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(crew.heap), 0);
+	/* With debug=, a slab takes two pages at least. */
+	KUNIT_EXPECT_LE(test, bsa_heap_nr_free_pages(crew.heap),
+			crew.heap->debug ? 1 : 0);
 	for (i = 0; i < ESTATE_OBJECTS; i += 2)
 		bsa_heap_free(crew.heap, estate->object[i]);
 	KUNIT_EXPECT_EQ(test, bsa_test_take_objects(crew.heap, ESTATE_BYTES,

@@ -5,6 +5,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <bsa/compat.h>
+#include <bsa/debug.h>
 #include <bsa/debugfs.h>
 #include <bsa/percpu.h>
 #include <bsa/reserve.h>
@@ -24,6 +25,8 @@
 static unsigned long long size = SZ_16M;
 static unsigned long long lowmem;
 static int node = NUMA_NO_NODE;
+static char *debug;
+static unsigned long debug_flags;
 
 /* As memparse(), but what does not fit is not cut short: it is out of range. */
 static int set_bytes(const char *val, const struct kernel_param *kp)
@@ -75,6 +78,9 @@ MODULE_PARM_DESC(lowmem, "Further memory of the default heap that lies below 4 G
 module_param(node, int, 0444);
 MODULE_PARM_DESC(node, "NUMA node to reserve the memory on (default -1: any)");
 
+module_param(debug, charp, 0444);
+MODULE_PARM_DESC(debug, "What to look for, at the price of speed: z red zones, p poison, u users of memory, q quarantine, r random slots, or 1 for all (default 0: nothing)");
+
 static DEFINE_MUTEX(heap_mutex);
 static LIST_HEAD(heap_list);
 
@@ -113,8 +119,11 @@ static int add_reserved(struct bsa_heap *heap, size_t bytes, int nid, bool low)
 					   page_address(pfn_to_page(extent->pfn)),
 					   extent->nr_pages << PAGE_SHIFT);
 		/* A piece that is too small for its own metadata is no loss. */
-		if (err && err != -EINVAL)
+		if (err && err != -EINVAL) {
+			pr_err("%s: no memory for what debug= notes down\n",
+			       heap->name);
 			break;
+		}
 		err = 0;
 	}
 	list_splice_tail(&extents, &heap->reserved);
@@ -141,12 +150,20 @@ static void log_reserved(struct bsa_heap *heap)
 			heap->name, text, nr, &first.phys, &end);
 }
 
-static int init_heap(struct bsa_heap *heap)
+static int init_heap(struct bsa_heap *heap, unsigned long flags)
 {
+	int err;
+
 	bsa_buddy_init(&heap->buddy);
 	INIT_LIST_HEAD(&heap->reserved);
 	atomic_long_set(&heap->refused, 0);
-	return bsa_percpu_init(heap);
+	err = bsa_debug_init(heap, flags);
+	if (err)
+		return err;
+	err = bsa_percpu_init(heap);
+	if (err)
+		bsa_debug_exit(heap);
+	return err;
 }
 
 /* Is anything of the heap in use? Says so, if it is. */
@@ -160,6 +177,8 @@ static bool heap_in_use(struct bsa_heap *heap, const char *what)
 		return false;
 	pr_err("%s: %s: %lu objects and %lu pages are in use\n", heap->name,
 	       what, stats.live_objects, stats.live_pages);
+	if (bsa_debug_on(heap))
+		bsa_debug_show_objects(heap, NULL);
 	return true;
 }
 
@@ -168,6 +187,7 @@ static void exit_heap(struct bsa_heap *heap, bool in_use)
 {
 	bsa_percpu_exit(heap);
 	bsa_buddy_destroy(&heap->buddy);
+	bsa_debug_exit(heap);
 	if (!in_use)
 		bsa_unreserve(&heap->reserved);
 }
@@ -209,6 +229,22 @@ static void free_heap(struct bsa_heap *heap)
  */
 struct bsa_heap *bsa_heap_create(const char *name, size_t size, int node)
 {
+	return bsa_heap_create_debug(name, size, node, debug_flags);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_create);
+
+/**
+ * bsa_heap_create_debug - bsa_heap_create() with another debug=
+ * @name: as there
+ * @size: as there
+ * @node: as there
+ * @flags: BSA_DEBUG_..., or 0
+ *
+ * Return: as there.
+ */
+struct bsa_heap *bsa_heap_create_debug(const char *name, size_t size, int node,
+				       unsigned long flags)
+{
 	struct bsa_heap *heap;
 	int err;
 
@@ -229,7 +265,7 @@ struct bsa_heap *bsa_heap_create(const char *name, size_t size, int node)
 	heap->cpu = alloc_percpu_gfp(struct bsa_cpu, GFP_KERNEL | __GFP_NOWARN);
 	if (!heap->cpu)
 		goto free;
-	err = init_heap(heap);
+	err = init_heap(heap, flags);
 	if (err)
 		goto free;
 	if (size) {
@@ -250,7 +286,7 @@ unlock:
 	mutex_unlock(&heap_mutex);
 	return ERR_PTR(err);
 }
-EXPORT_SYMBOL_GPL(bsa_heap_create);
+EXPORT_SYMBOL_IF_KUNIT(bsa_heap_create_debug);
 
 /**
  * bsa_heap_destroy - let go of a heap
@@ -295,7 +331,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_destroy);
  * Context: process, may sleep. Other CPUs may go on allocating.
  * Return: 0; -EINVAL if not a single page can be managed or the region is not
  * in the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC
- * if the heap has too many sections.
+ * if the heap has too many sections; with debug= also -ENOMEM.
  */
 int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 {
@@ -668,6 +704,11 @@ static int check_parameters(void)
 		       nr_node_ids - 1);
 		return -EINVAL;
 	}
+	if (debug && bsa_debug_parse(debug, &debug_flags)) {
+		pr_err("debug=%s is not known: 0, 1, or some of the letters zpuqr\n",
+		       debug);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -684,9 +725,11 @@ static int __init bsa_init(void)
 		pr_err("no memory for the page map\n");
 		return err;
 	}
-	err = init_heap(heap);
-	if (err)
+	err = init_heap(heap, debug_flags);
+	if (err) {
+		pr_err("no memory for debug=%s\n", debug);
 		goto pagemap;
+	}
 	err = add_reserved(heap, size, node, false);
 	if (err)
 		goto heap;

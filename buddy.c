@@ -37,6 +37,7 @@
 #include <linux/hardirq.h>
 #include <linux/io.h>
 #include <linux/rcupdate.h>
+#include <linux/slab.h>
 #include <linux/sizes.h>
 
 /* Deferred frees that are made up for at a time. */
@@ -472,6 +473,14 @@ static int add_section(struct bsa_buddy *buddy, unsigned long start,
 		return -ENOSPC;
 
 	memset(section, 0, sizeof(*section));
+	if (buddy->side_size) {
+		section->side = kvcalloc(managed, buddy->side_size,
+					 GFP_KERNEL | __GFP_NOWARN);
+		if (!section->side)
+			return -ENOMEM;
+		/* Only the section knows of it, which kmemleak does not scan. */
+		kmemleak_ignore(section->side);
+	}
 	range->region = start;
 	range->region_size = nr << PAGE_SHIFT;
 	range->start = start + ((nr - managed) << PAGE_SHIFT);
@@ -530,7 +539,7 @@ static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
  * Context: process, may sleep.
  * Return: 0; -EINVAL if not a single page can be managed or the region is not
  * in the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC
- * if there are too many sections.
+ * if there are too many sections; -ENOMEM if @buddy wants memory beside.
  */
 int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 {
@@ -582,6 +591,8 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_init);
  */
 void bsa_buddy_destroy(struct bsa_buddy *buddy)
 {
+	unsigned int nr = buddy->nr_sections;
+
 	mutex_lock(&bsa_pagemap_mutex);
 	while (buddy->nr_sections) {
 		struct bsa_range *range;
@@ -595,6 +606,8 @@ void bsa_buddy_destroy(struct bsa_buddy *buddy)
 	}
 	/* Regions change hands only when nobody reads their metadata. */
 	synchronize_rcu();
+	while (nr--)
+		kvfree(buddy->section[nr]->side);
 	mutex_unlock(&bsa_pagemap_mutex);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_destroy);

@@ -9,11 +9,14 @@
  *   stat       counters, in the form of /proc/vmstat
  *   validate   reading it checks the whole heap, and says what is wrong; after a
  *              write the log says it
+ *   objects    with debug=: what callers hold, by call chain, the largest part
+ *              first
  *
  * Everything here only reads. Counters of other CPUs are read as they are, so
  * the figures agree with each other at a quiet moment.
  */
 #include <bsa/compat.h>
+#include <bsa/debug.h>
 #include <bsa/debugfs.h>
 #include <bsa/percpu.h>
 #include <bsa/tools.h>
@@ -207,6 +210,13 @@ static int stat_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(stat);
 
+static int objects_show(struct seq_file *m, void *unused)
+{
+	bsa_debug_show_objects(m->private, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(objects);
+
 static int validate_show(struct seq_file *m, void *unused)
 {
 	bsa_validate(m->private, m, false);
@@ -255,6 +265,9 @@ void bsa_debugfs_add(struct bsa_heap *heap)
 	debugfs_create_file("stat", 0400, heap->debugfs, heap, &stat_fops);
 	debugfs_create_file("validate", 0600, heap->debugfs, heap,
 			    &validate_fops);
+	if (heap->debug)
+		debugfs_create_file("objects", 0400, heap->debugfs, heap,
+				    &objects_fops);
 }
 
 /**

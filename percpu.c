@@ -66,6 +66,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <bsa/compat.h>
+#include <bsa/debug.h>
 #include <bsa/percpu.h>
 #include <bsa/tools.h>
 #include <linux/cpu.h>
@@ -99,6 +100,7 @@ struct bsa_heap bsa_default_heap = {
 	.name = "default",
 	.cpu = &bsa_default_cpu,
 };
+EXPORT_SYMBOL_IF_KUNIT(bsa_default_heap);
 
 /*
  * An owner is a number: the index of the heap, that of the CPU, and two bits.
@@ -328,12 +330,13 @@ static __always_inline bool keep_block(struct bsa_heap *heap,
 				   bsa_page_is_low(&heap->buddy, page), spare));
 }
 
-/* Free a block that the allocator holds. */
+/* Free a block that the allocator holds. With debug= none is kept. */
 static void free_block(struct bsa_heap *heap, struct bsa_page *page)
 {
 	static const long spare = BSA_PCP_SPARE;
 
-	if (!keep_block(heap, &heap->cpu->pcp[page->order], page,
+	if (bsa_debug_on(heap) ||
+	    !keep_block(heap, &heap->cpu->pcp[page->order], page,
 			bsa_page_address(&heap->buddy, page), &spare))
 		bsa_buddy_free(&heap->buddy, page);
 }
@@ -343,6 +346,8 @@ static void release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 {
 	if (!slab)
 		return;
+	if (bsa_debug_on(heap))
+		free_block(heap, bsa_debug_stop_slab(heap, slab));
 	bsa_slab_release(&heap->pool, slab);
 	free_block(heap, slab);
 }
@@ -455,6 +460,27 @@ static noinline void free_last(struct bsa_cpu *c, struct bsa_page *slab,
 	WRITE_ONCE(c->idle, c->slabs.owner);
 }
 
+/* As new_slab() with @page, and with pages for what debug= knows about it. */
+static bool new_debug_slab(struct bsa_cpu *c, struct bsa_class *class,
+			   struct bsa_page *page)
+{
+	unsigned int index = class - c->slabs.class;
+	struct bsa_page *table;
+
+	table = alloc_block(c, bsa_debug_table_order(page, index));
+	if (!table) {
+		free_block(c->heap, page);
+		return false;
+	}
+	if (!bsa_slabs_start(&c->slabs, class, page)) {
+		free_block(c->heap, table);
+		free_block(c->heap, page);
+		return false;
+	}
+	bsa_debug_start_slab(c->heap, class, page, table);
+	return true;
+}
+
 /* Get a fresh slab from the buddy. The caller holds the lock and owns @c. */
 static bool new_slab(struct bsa_cpu *c, struct bsa_class *class)
 {
@@ -466,6 +492,8 @@ static bool new_slab(struct bsa_cpu *c, struct bsa_class *class)
 		page = alloc_block(c, 0);
 	if (unlikely(!page))
 		return false;
+	if (bsa_debug_on(c->heap))
+		return new_debug_slab(c, class, page);
 	if (likely(bsa_slabs_start(&c->slabs, class, page)))
 		return true;
 	free_block(c->heap, page);
@@ -515,6 +543,18 @@ static noinline bool refill_more(struct bsa_cpu *c, struct bsa_class *class)
 	return new_slab(c, class);
 }
 
+/* Take an object where the fast path found none. */
+static __always_inline bool take(struct bsa_cpu *c, struct bsa_class *class,
+				 void **obj)
+{
+	if (bsa_debug_on(c->heap) &&
+	    bsa_debug_flag(c->heap, BSA_DEBUG_RANDOM)) {
+		*obj = bsa_debug_take_random(c->heap, class);
+		return *obj;
+	}
+	return bsa_class_take(class, obj);
+}
+
 /* Allocate as the owner of @c: busy or, for the shared set, whoever it is. */
 static __always_inline void *alloc_owner(struct bsa_cpu *c,
 					 struct bsa_class *class)
@@ -535,7 +575,7 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 		ready = bsa_slabs_refill(&c->slabs, class) ||
 			refill_more(c, class);
 		/* Not taken if a bad free came in between. */
-	} while (ready && !bsa_class_take(class, &obj));
+	} while (ready && !take(c, class, &obj));
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	return obj;
 }
@@ -567,6 +607,8 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 /*
  * Reclaim
  */
+
+static void release_held(struct bsa_heap *heap, bool all);
 
 /* How often a reclaim looks whether a free on another CPU is over. */
 #define IDLE_LOOKS	64
@@ -776,6 +818,8 @@ static void reclaim(struct bsa_heap *heap, unsigned int class,
 
 	if (in_nmi())
 		return;
+	if (bsa_debug_on(heap))
+		release_held(heap, true);
 	if (step != RECLAIM_HERE) {
 		if (!gfpflags_allow_blocking(gfp) || !in_task() ||
 		    irqs_disabled())
@@ -946,8 +990,12 @@ static noinline void *alloc_pages_slow(struct bsa_heap *heap, unsigned long nr,
 		return NULL;
 	}
 	room = PAGE_SIZE << order_base_2(nr);
+	bytes = room;
+	if (bsa_debug_on(heap))
+		bytes = bsa_debug_alloc_pages(heap, bsa_page_of(addr), nr,
+					      caller);
 	if (want_init_on_alloc(gfp))
-		bsa_clear(addr, room);
+		bsa_clear(addr, bytes);
 	bsa_hand_out(addr, nr * PAGE_SIZE, room);
 	return addr;
 }
@@ -977,15 +1025,17 @@ static __always_inline size_t size_for(size_t size, size_t align)
 static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 				size_t align, unsigned long caller)
 {
-	size_t asked = size;
-	unsigned int class;
+	size_t asked = size, room;
 	void *obj;
 
 	if (bad_request(heap, align, gfp, caller))
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
-	size = bsa_with_redzone(size);
+	if (bsa_debug_on(heap))
+		size = bsa_debug_slot(heap, size, &align);
+	else
+		size = bsa_with_redzone(size);
 	if (max(size, align) > BSA_MAX_OBJECT) {
 		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
 			warn_failed(heap, size, false, gfp, caller);
@@ -993,6 +1043,8 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 		}
 		obj = alloc_pages_slow(heap, PFN_UP(size), align, false, gfp,
 				       caller);
+		if (obj && bsa_debug_on(heap))
+			bsa_debug_set_size(heap, obj, asked);
 		if (obj)
 			bsa_unpoison(obj, asked, PAGE_ALIGN(size));
 		return obj;
@@ -1005,10 +1057,13 @@ static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 	obj = alloc_slow(heap, size, gfp, caller);
 	if (!obj)
 		return NULL;
-	class = bsa_size_class(size);
-	if (want_init_on_alloc(gfp))
-		bsa_clear(obj, bsa_class_size(class));
-	bsa_hand_out(obj, asked, bsa_class_size(class));
+	room = bsa_class_size(bsa_size_class(size));
+	if (bsa_debug_on(heap))
+		bsa_debug_alloc(heap, obj, asked, want_init_on_alloc(gfp),
+				caller);
+	else if (want_init_on_alloc(gfp))
+		bsa_clear(obj, room);
+	bsa_hand_out(obj, asked, room);
 	return obj;
 }
 
@@ -1066,20 +1121,53 @@ static void refuse_free(struct bsa_heap *heap, const void *ptr,
 	atomic_long_inc(&heap->refused);
 	pr_err_ratelimited("%s: free of %p refused: %s (caller %pS)\n",
 			   heap->name, ptr, reason[why], (void *)caller);
+	if (bsa_debug_on(heap))
+		bsa_debug_refused(heap, ptr, reason[why], caller);
 }
 
-/*
- * How many of the blocks that callers free are kept as they are, beyond what they
- * hold: none at all where the kernel wants all memory to be zeroed first.
- */
-static long free_spare __ro_after_init = BSA_PCP_SPARE;
-#define SPARE_NONE	(LONG_MIN / 2)
+/* Free what debug= has let go of: an object, or a block of pages. */
+static void free_watched(struct bsa_heap *heap, const void *ptr)
+{
+	struct bsa_page *page = bsa_page_of(ptr);
+	u32 owner = READ_ONCE(page->owner);
+
+	if (owner == BSA_NOBODY) {
+		free_block(heap, page);
+		return;
+	}
+	/* A full barrier, as in free_remote(); nobody has set the bit before. */
+	test_and_set_bit(bsa_slab_index(page, ptr), page->free + BSA_REMOTE);
+	queue_slab(heap->cpu, owner, page);
+}
+
+/* Free what is in quarantine, or what it has too much of. */
+static void release_held(struct bsa_heap *heap, bool all)
+{
+	const void *ptr;
+
+	preempt_disable();
+	while ((ptr = bsa_debug_release(heap, all)))
+		free_watched(heap, ptr);
+	preempt_enable();
+}
+
+/* What a caller has freed, and what was looked at, may be reused some day. */
+static void free_held(struct bsa_heap *heap, const void *ptr)
+{
+	if (bsa_debug_hold(heap, ptr))
+		release_held(heap, false);
+	else
+		free_watched(heap, ptr);
+}
 
 /* A block that a caller has freed is not kept as it is. */
 static noinline void free_unkept(struct bsa_heap *heap, struct bsa_page *page,
-				 void *addr)
+				 void *addr, unsigned long caller)
 {
-	if (want_init_on_free()) {
+	if (bsa_debug_on(heap)) {
+		bsa_debug_free_pages(heap, page, caller);
+		free_held(heap, addr);
+	} else if (want_init_on_free()) {
 		bsa_clear(addr, PAGE_SIZE << page->order);
 		free_block(heap, page);
 	} else {
@@ -1087,9 +1175,13 @@ static noinline void free_unkept(struct bsa_heap *heap, struct bsa_page *page,
 	}
 }
 
-/* Free a block of pages; false if it is not one. */
+/*
+ * Free a block of pages; false if it is not one. Without @caller it is who has
+ * called the function that this is a part of.
+ */
 static __always_inline bool free_pages_fast(struct bsa_heap *heap,
-					    const void *addr)
+					    const void *addr,
+					    unsigned long caller)
 {
 	struct bsa_pcp __percpu *pcp;
 	struct bsa_page *page;
@@ -1103,8 +1195,9 @@ static __always_inline bool free_pages_fast(struct bsa_heap *heap,
 		pcp = &heap->cpu->pcp[page->order];
 		this_cpu_inc(pcp->frees);
 		bsa_take_back(addr, PAGE_SIZE << page->order);
-		if (unlikely(!keep_block(heap, pcp, page, addr, &free_spare)))
-			free_unkept(heap, page, (void *)addr);
+		if (unlikely(!keep_block(heap, pcp, page, addr, &heap->spare)))
+			free_unkept(heap, page, (void *)addr,
+				    caller ?: _RET_IP_);
 	}
 	preempt_enable();
 	return claimed;
@@ -1132,7 +1225,7 @@ static noinline void free_odd(const void *ptr, struct bsa_page *slab,
 		else if (bsa_slab_is_interior(slab, bsa_slab_index(slab, ptr)))
 			why = BSA_FREE_INTERIOR;
 		refuse_free(heap, ptr, why, caller);
-	} else if (ptr && ptr != ZERO_SIZE_PTR && !free_pages_fast(heap, ptr)) {
+	} else if (ptr && ptr != ZERO_SIZE_PTR && !free_pages_fast(heap, ptr, caller)) {
 		refuse_pages(heap, ptr, caller);
 	}
 	preempt_enable();
@@ -1173,24 +1266,42 @@ static void clear_object(const void *ptr, struct bsa_page *slab)
 		bsa_clear((void *)ptr, bsa_class_size(slab->class));
 }
 
+/* Free an object of a heap with debug=. */
+static noinline bool free_debug(struct bsa_heap *heap, struct bsa_page *slab,
+				const void *ptr, unsigned long caller)
+{
+	if (!bsa_debug_free(heap, slab, ptr, caller))
+		return false;
+	bsa_take_back(ptr, bsa_class_size(slab->class));
+	this_cpu_inc(heap->cpu->remote_frees);
+	free_held(heap, ptr);
+	return true;
+}
+
 /*
  * As free_other(), without any hope. All frees come here where the kernel wants
- * them to zero.
+ * them to zero, and those of a heap with debug=.
  */
 static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 			       struct bsa_cpu __percpu *cpu,
 			       unsigned long caller)
 {
-	u32 number = this_cpu_read(cpu->heap)->shared.slabs.owner;
+	struct bsa_heap *heap = this_cpu_read(cpu->heap);
 	u32 owner = READ_ONCE(slab->owner);
-	bool ours = !((number ^ owner) & OWNER_HEAP_MASK);
+	bool ours = !((heap->shared.slabs.owner ^ owner) & OWNER_HEAP_MASK);
+	bool freed = false;
 
-	if (ours && want_init_on_free())
-		clear_object(ptr, slab);
-	if (!ours || !free_remote(ptr, slab, cpu, owner))
-		free_odd(ptr, slab, cpu, owner, caller);
-	else
+	if (ours && bsa_debug_on(heap)) {
+		freed = free_debug(heap, slab, ptr, caller);
+	} else if (ours) {
+		if (want_init_on_free())
+			clear_object(ptr, slab);
+		freed = free_remote(ptr, slab, cpu, owner);
+	}
+	if (freed)
 		preempt_enable();
+	else
+		free_odd(ptr, slab, cpu, owner, caller);
 }
 
 /*
@@ -1232,6 +1343,8 @@ unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section)
 
 	for (c = bsa_percpu_next(heap, NULL); c; c = bsa_percpu_next(heap, c))
 		nr += bsa_pcp_nr_pages(c->pcp, section);
+	if (bsa_debug_on(heap))
+		nr += bsa_debug_held_pages(heap, section);
 	return nr;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_percpu_kept_pages);
@@ -1278,6 +1391,8 @@ size_t bsa_percpu_size(struct bsa_heap *heap, const void *ptr)
 		   ptr == bsa_page_address(&heap->buddy, page)) {
 		size = PAGE_SIZE << page->order;
 	}
+	if (size && bsa_debug_on(heap))
+		size = bsa_debug_size(heap, ptr, size);
 	preempt_enable();
 	return size;
 }
@@ -1339,6 +1454,19 @@ static int cpu_dead(unsigned int cpu)
 	return 0;
 }
 
+/**
+ * bsa_percpu_mark - what &bsa_cpu.idle is while nobody is on a fast path
+ * @c: a CPU's set of slabs, or the shared one
+ */
+unsigned long bsa_percpu_mark(const struct bsa_cpu *c)
+{
+	/* Where frees have to zero, free_fast() finds no slab its own. */
+	unsigned long mark = want_init_on_free() ? IDLE_NOBODY : c->slabs.owner;
+
+	/* Busy for good: then nobody is ever on the fast path. */
+	return c->heap->debug && c != &c->heap->shared ? mark - 1 : mark;
+}
+
 static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 		     unsigned int cpu)
 {
@@ -1346,10 +1474,9 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	bsa_slabs_init(&c->slabs, owner_number(heap, cpu), &heap->pool);
 	init_llist_head(&c->remote);
 	raw_spin_lock_init(&c->lock);
-	/* Where frees have to zero, free_fast() finds no slab its own. */
-	c->idle = want_init_on_free() ? IDLE_NOBODY : c->slabs.owner;
 	c->heap = heap;
 	c->cpu = cpu;
+	c->idle = bsa_percpu_mark(c);
 }
 
 /**
@@ -1374,6 +1501,8 @@ int bsa_percpu_init(struct bsa_heap *heap)
 		return -ENOSPC;
 	}
 	bsa_bitmap_pool_init(&heap->pool, &heap->buddy);
+	heap->spare = heap->debug || want_init_on_free() ? BSA_PCP_NONE :
+							   BSA_PCP_SPARE;
 	for_each_possible_cpu(cpu)
 		init_cpu(heap, per_cpu_ptr(heap->cpu, cpu), cpu);
 	init_cpu(heap, &heap->shared, nr_cpu_ids);
@@ -1417,8 +1546,6 @@ int bsa_percpu_start(void)
 	hotplug_state = state;
 	if (static_branch_unlikely(&init_on_alloc))
 		fast_limit = 0;
-	if (want_init_on_free())
-		free_spare = SPARE_NONE;
 	return 0;
 }
 
@@ -1770,7 +1897,7 @@ void bsa_heap_free_pages(struct bsa_heap *heap, const void *addr,
 			 unsigned long nr)
 {
 	heap = heap ?: &bsa_default_heap;
-	if (unlikely(!free_pages_fast(heap, addr)))
+	if (unlikely(!free_pages_fast(heap, addr, 0)))
 		refuse_pages(heap, addr, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_pages);
@@ -1814,7 +1941,7 @@ EXPORT_SYMBOL_GPL(bsa_alloc_pages_lowmem);
  */
 void bsa_free_pages(const void *addr, unsigned long nr)
 {
-	if (unlikely(!free_pages_fast(&bsa_default_heap, addr)))
+	if (unlikely(!free_pages_fast(&bsa_default_heap, addr, 0)))
 		refuse_pages(&bsa_default_heap, addr, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_free_pages);

@@ -38,6 +38,7 @@
  * Locking: none here, but for the pool of bitmaps, which all owners share.
  */
 #include <bsa/compat.h>
+#include <bsa/debug.h>
 #include <bsa/slab.h>
 
 /* What an owner without an active slab allocates from. */
@@ -72,6 +73,8 @@ static unsigned long *alloc_bitmap(struct bsa_bitmap_pool *pool)
 			raw_spin_unlock_irqrestore(&pool->lock, flags);
 			return NULL;
 		}
+		if (static_branch_unlikely(&bsa_debug_key))
+			bsa_debug_take_pages(pool->buddy, page);
 		WRITE_ONCE(page->state, BSA_PAGE_BITMAPS);
 		page->free0 = GENMASK(BSA_BITMAPS_PER_PAGE - 1, 0);
 		list_add(&page->list, &pool->pages);

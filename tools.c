@@ -56,7 +56,7 @@ void bsa_unpoison(const void *ptr, size_t size, size_t room)
 
 	memset(shadow, 0, size / GRANULE);
 	memset(shadow + DIV_ROUND_UP(size, GRANULE), REDZONE,
-	       (room - round_up(size, GRANULE)) / GRANULE);
+	       (round_up(room, GRANULE) - round_up(size, GRANULE)) / GRANULE);
 	if (size % GRANULE)
 		shadow[size / GRANULE] = size % GRANULE;
 }

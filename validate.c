@@ -12,6 +12,7 @@
  *   kept     what is kept for a CPU is a block that nobody has
  *   slabs    each is on the one list that its bitmaps and its @ttl call for; no
  *            bitmap has a bit where there is no object, and none is used twice
+ *   busy     no CPU has left its mark behind
  *   queues   what others have freed in a slab is queued, and nothing else is
  *   counts   numbers of blocks, slabs and objects are what has been counted
  *
@@ -27,8 +28,10 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <bsa/compat.h>
-#include <bsa/percpu.h>
+#include <bsa/debug.h>
+#include <bsa/tools.h>
 #include <bsa/validate.h>
+#include <linux/io.h>
 #include <linux/seq_file.h>
 #include <linux/stop_machine.h>
 
@@ -50,6 +53,7 @@
  * @bitmaps_used: bitmaps that the pool says it has given away
  * @pool_pages: pages of bitmaps that have room for another
  * @kept: blocks kept for CPUs
+ * @blind: an active slab or its bitmap cannot be looked at
  */
 struct check {
 	struct bsa_heap *heap;
@@ -65,6 +69,7 @@ struct check {
 	unsigned long bitmaps_used;
 	unsigned long pool_pages;
 	unsigned long kept;
+	bool blind;
 };
 
 static void tell(struct check *check, struct va_format *vaf)
@@ -134,6 +139,13 @@ static unsigned long pfn_of(struct check *check, const struct bsa_page *page)
 	const struct bsa_section *section = section_of(check, page);
 
 	return section->pfn + (page - section->range.pages);
+}
+
+static unsigned long addr_of(struct check *check, const struct bsa_page *page)
+{
+	const struct bsa_range *range = &section_of(check, page)->range;
+
+	return range->start + ((page - range->pages) << PAGE_SHIFT);
 }
 
 /*
@@ -255,7 +267,7 @@ static void check_slab(struct check *check, struct bsa_page *slab,
 {
 	unsigned int nr_free = 0, nr_remote = 0, nr_both = 0;
 	unsigned int size = PAGE_SIZE << slab->order, units, capacity, i;
-	unsigned long free, remote, objects, holes;
+	unsigned long free, remote, objects, holes, zone;
 
 	if (slab->class >= BSA_ALL_CLASSES ||
 	    (slab->order && slab->order != bsa_slab_order(slab->class))) {
@@ -266,6 +278,9 @@ static void check_slab(struct check *check, struct bsa_page *slab,
 	units = min_t(unsigned int, size / bsa_class_unit(slab->class),
 		      BSA_MAX_OBJECTS);
 	capacity = slab->class < BSA_NR_CLASSES ? units : units / 3;
+	/* The first slot is a red zone. */
+	zone = bsa_debug_flag(check->heap, BSA_DEBUG_ZONES);
+	capacity -= zone;
 	if (slab->mask != size - 1 ||
 	    slab->shift != __ffs(bsa_class_unit(slab->class)) ||
 	    slab->capacity != capacity) {
@@ -274,13 +289,15 @@ static void check_slab(struct check *check, struct bsa_page *slab,
 		return;
 	}
 	check_owner(check, slab, pfn);
-	if (!check_bitmap(check, slab, pfn, units > BITS_PER_LONG))
+	if (!check_bitmap(check, slab, pfn, units > BITS_PER_LONG)) {
+		check->blind = true;
 		return;
+	}
 
 	for (i = 0; i < (units > BITS_PER_LONG ? BSA_REMOTE : 1); i++) {
 		free = READ_ONCE(slab->free[i]);
 		remote = READ_ONCE(slab->free[BSA_REMOTE + i]);
-		objects = objects_in(slab, i, units);
+		objects = objects_in(slab, i, units) & ~(i ? 0 : zone);
 		holes = i ? 0 : bsa_slab_holes(slab);
 		if (free & ~objects || (remote & ~objects) != holes)
 			check_err(check, "slab %#lx: word %u of its bitmaps is %#lx, %#lx; objects are %#lx",
@@ -327,10 +344,11 @@ static void check_active(struct check *check, struct bsa_cpu *c,
 	if (!section_of(check, slab)) {
 		check_err(check, "owner %#x: the active slab of class %u is at %p",
 			  c->slabs.owner, index, slab);
+		check->blind = true;
 		return;
 	}
 	check_listed(check, c, index, slab, BSA_PAGE_SLAB_ACTIVE);
-	base = (unsigned long)bsa_page_address(&check->heap->buddy, slab);
+	base = addr_of(check, slab);
 	from = bsa_hidden(class->base);
 	word = class->free - slab->free;
 	if (word >= BSA_REMOTE ||
@@ -338,6 +356,14 @@ static void check_active(struct check *check, struct bsa_cpu *c,
 		check_err(check, "owner %#x: allocates from word %ld of slab %#lx, at offset %ld",
 			  c->slabs.owner, word, pfn_of(check, slab),
 			  from - base);
+}
+
+/* Nobody is on a fast path; with debug= every CPU is busy for good. */
+static void check_idle(struct check *check, struct bsa_cpu *c)
+{
+	if (c->idle != bsa_percpu_mark(c))
+		check_err(check, "owner %#x: its mark is %#lx", c->slabs.owner,
+			  c->idle);
 }
 
 static unsigned long check_list(struct check *check, struct bsa_cpu *c,
@@ -365,6 +391,7 @@ static void check_lists(struct check *check)
 
 	for (c = bsa_percpu_next(check->heap, NULL); c;
 	     c = bsa_percpu_next(check->heap, c)) {
+		check_idle(check, c);
 		for (i = 0; i < BSA_ALL_CLASSES; i++) {
 			class = &c->slabs.class[i];
 			check_active(check, c, i);
@@ -495,6 +522,19 @@ static void check_page(struct check *check, struct bsa_section *section,
 	check->queued += page->node.next != BSA_NOT_QUEUED;
 }
 
+/* Called for each red zone and each poison that was written to. */
+static void check_bytes(void *arg, const void *at, size_t nr)
+{
+	struct check *check = arg;
+
+	/* KASAN has them as nobody's. */
+	kasan_disable_current();
+	check_err(check, "page %#lx: %zu bytes from offset %lu on were overwritten: %*ph",
+		  PHYS_PFN(virt_to_phys((void *)at)), nr, offset_in_page(at),
+		  (int)min_t(size_t, nr, 16), at);
+	kasan_enable_current();
+}
+
 /* Return the number of pages in the block that begins with page @index. */
 static unsigned long check_block(struct check *check,
 				 struct bsa_section *section,
@@ -526,6 +566,8 @@ static unsigned long check_block(struct check *check,
 		check_bitmaps_page(check, page, pfn);
 	else if (bsa_page_is_slab(page))
 		check_slab(check, page, pfn);
+	if (check->heap->debug && page->section == section->id)
+		bsa_debug_validate(check->heap, page, check_bytes, check);
 	return nr;
 }
 
@@ -584,7 +626,6 @@ static void check_section(struct check *check, struct bsa_section *section)
 static void check_stack(struct check *check, const struct bsa_cpu *c,
 			unsigned int order, unsigned int side)
 {
-	struct bsa_buddy *buddy = &check->heap->buddy;
 	unsigned long stack = c->pcp[order].stack[side];
 	unsigned long nr = bsa_pcp_nr(stack);
 	struct bsa_page *page;
@@ -597,7 +638,7 @@ static void check_stack(struct check *check, const struct bsa_cpu *c,
 			return;
 		}
 		if (page->state != BSA_PAGE_KEPT || page->order != order ||
-		    bsa_page_is_low(buddy, page) != side)
+		    section_of(check, page)->low != side)
 			check_err(check, "page %#lx: state %u, order %u, kept for CPU %u",
 				  pfn_of(check, page), page->state,
 				  page->order, c->cpu);
@@ -609,6 +650,9 @@ static void check_stack(struct check *check, const struct bsa_cpu *c,
 			return;
 		}
 	}
+	if (stack)
+		check_err(check, "CPU %u keeps no block of order %u, but its stack is %#lx",
+			  c->cpu, order, stack);
 }
 
 /* Blocks that are kept for some CPU, or wait to be given back; nobody has them. */
@@ -632,7 +676,8 @@ static void check_kept(struct check *check)
 static void check_totals(struct check *check)
 {
 	struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned long pages = 0, live;
+	struct bsa_debug *debug = check->heap->debug;
+	unsigned long pages = 0;
 	unsigned int i, order;
 	struct bsa_cpu *c;
 	long held = 0;
@@ -643,8 +688,15 @@ static void check_totals(struct check *check)
 	same(check, "free pages", buddy->free_pages,
 	     check->pages[BSA_PAGE_FREE]);
 
-	live = bsa_percpu_live_objects(check->heap) + check->conflicts;
-	same(check, "live objects", live, check->live);
+	/* In quarantine, and tables of slabs. */
+	if (debug) {
+		check->live -= debug->nr_held - debug->nr_held_blocks;
+		check->kept += debug->nr_held_blocks + debug->nr_tables;
+	}
+	if (!check->blind)
+		same(check, "live objects",
+		     bsa_percpu_live_objects(check->heap) + check->conflicts,
+		     check->live);
 
 	for (c = bsa_percpu_next(check->heap, NULL); c;
 	     c = bsa_percpu_next(check->heap, c))

@@ -12,6 +12,7 @@
  */
 #include "contexts.h"
 
+#include <bsa/compat.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/errno.h>
@@ -24,6 +25,7 @@
 #include <linux/percpu.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
+#include <linux/string.h>
 
 #ifdef CONFIG_X86_64
 #include <asm/apic.h>
@@ -42,6 +44,7 @@
  * @sent: a bit for each &enum bsa_context that is on its way
  * @due: a bit for each that the timer is to set off
  * @stepping: the CPU is between bsa_step_begin() and bsa_step_end()
+ * @at_once: the function that it does not walk through
  */
 struct source {
 	struct hrtimer timer;
@@ -52,6 +55,7 @@ struct source {
 	unsigned long sent;
 	unsigned long due;
 	bool stepping;
+	void *at_once;
 };
 
 static DEFINE_PER_CPU(struct source, sources);
@@ -121,42 +125,52 @@ static void set_stepping(bool on)
 }
 
 /*
- * kmemleak notes down each allocation with its call chain, under locks that other
- * CPUs wait for. That would take seconds, step by step, and its steps are none of
- * ours: so they are made at one go.
+ * What kmemleak and debug= do besides takes so many steps that other CPUs would
+ * wait for their locks for seconds: finding out who called whom, and writing and
+ * reading whole blocks. These functions of the kernel are made at one go.
  */
+static void * const made_at_once[] = {
 #ifdef CONFIG_DEBUG_KMEMLEAK
-static void track_unstepped(const void *ptr, size_t size, int min_count,
-			    gfp_t gfp)
+	kmemleak_alloc,
+	kmemleak_free,
+#endif
+#ifdef BSA_STACK_SAVE
+	stack_trace_save,
+	BSA_STACK_SAVE,
+#endif
+	memset,
+	memchr_inv,
+};
+
+/* Called in place of a function, with all that may be its parameters. */
+static unsigned long call_at_once(unsigned long a, unsigned long b,
+				  unsigned long c, unsigned long d,
+				  unsigned long e)
 {
-	kmemleak_alloc(ptr, size, min_count, gfp);
+	unsigned long (*fn)(unsigned long a, unsigned long b, unsigned long c,
+			    unsigned long d, unsigned long e) =
+		__this_cpu_read(sources.at_once);
+	unsigned long result = fn(a, b, c, d, e);
+
 	set_stepping(true);
+	return result;
 }
 
-static void untrack_unstepped(const void *ptr)
+/* At the first instruction of one of them? */
+static bool step_over(struct pt_regs *regs)
 {
-	kmemleak_free(ptr);
-	set_stepping(true);
-}
+	unsigned int i;
 
-/* Before the first instruction of a function, call another in its place. */
-static bool step_over(struct pt_regs *regs)
-{
-	if (regs->ip == (unsigned long)kmemleak_alloc)
-		regs->ip = (unsigned long)track_unstepped;
-	else if (regs->ip == (unsigned long)kmemleak_free)
-		regs->ip = (unsigned long)untrack_unstepped;
-	else
-		return false;
-	regs->flags &= ~X86_EFLAGS_TF;
-	return true;
-}
-#else
-static bool step_over(struct pt_regs *regs)
-{
+	for (i = 0; i < ARRAY_SIZE(made_at_once); i++) {
+		if (regs->ip != (unsigned long)made_at_once[i])
+			continue;
+		__this_cpu_write(sources.at_once, made_at_once[i]);
+		regs->ip = (unsigned long)call_at_once;
+		regs->flags &= ~X86_EFLAGS_TF;
+		return true;
+	}
 	return false;
 }
-#endif
 
 static int on_step(struct notifier_block *block, unsigned long what, void *data)
 {

@@ -7,7 +7,8 @@
 #include <linux/module.h>
 
 kunit_test_suites(&bsa_reserve_suite, &bsa_buddy_suite, &bsa_slab_suite,
-		  &bsa_heap_suite, &bsa_misuse_suite, &bsa_stress_suite);
+		  &bsa_heap_suite, &bsa_misuse_suite, &bsa_debug_suite,
+		  &bsa_stress_suite);
 
 MODULE_DESCRIPTION("Tests of the bsa allocator");
 MODULE_LICENSE("GPL");

@@ -38,6 +38,63 @@ struct bsa_test {
 	u64 live_pages;
 };
 
+/*
+ * Tests that cannot pass with debug=: they look at who owns a slab, at how much
+ * fits into one or into the heap, at what bsa_size() gives beyond what was asked,
+ * at what the fast paths do, or at blocks that are kept, of which there are none.
+ */
+static const char * const plain_only[] = {
+	"default_heap_serves_every_call",
+	"flushes_interrupt_frees",
+	"global_allocated_bytes_reflects_slab_pages",
+	"global_cross_cpu_free_all_objects_recovers_backend_pages",
+	"global_cross_cpu_free_drains_remote_queue",
+	"global_cross_cpu_free_multiple_rounds_same_slab",
+	"heap_alignment_beyond_the_size_takes_a_larger_class",
+	"heap_allocation_that_interrupts_takes_a_shared_object",
+	"heap_blocks_kept_by_all_cpus_come_back",
+	"heap_bulk_free_takes_part_of_a_full_slab",
+	"heap_bulk_succeeds_in_part",
+	"heap_counts_allocations_and_frees",
+	"heap_counts_kept_pages_of_each_section",
+	"heap_counts_refills",
+	"heap_counts_remote_frees_and_drains",
+	"heap_cpus_write_no_cache_line_in_common",
+	"heap_does_not_grow_when_one_cpu_frees_for_another",
+	"heap_exhausted_by_objects_recovers_every_page",
+	"heap_exhausted_by_pages_has_none_for_objects",
+	"heap_free_that_interrupts_is_a_remote_free",
+	"heap_free_writes_nothing_into_the_object",
+	"heap_keeps_as_many_blocks_as_callers_hold",
+	"heap_keeps_no_block_on_a_stack_in_use",
+	"heap_keeps_no_more_blocks_than_it_may",
+	"heap_largest_object_and_smallest_block",
+	"heap_loses_nothing_when_a_cpu_goes_offline",
+	"heap_no_false_oom_for_objects_of_another_class",
+	"heap_no_false_oom_for_objects_others_have_freed",
+	"heap_no_false_oom_for_objects_the_owner_has_free",
+	"heap_objects_belong_to_the_cpu_that_allocates",
+	"heap_realloc_of_nothing_allocates",
+	"heap_serves_every_size_at_its_edges",
+	"heap_shared_objects_freed_elsewhere_are_reused",
+	"heap_works_in_hard_interrupts",
+	"heap_zeroes_pages_arrays_and_bulks",
+	"misuse_neighbours_never_allocated_are_refused",
+	"misuse_page_free_of_an_object_is_refused",
+	"misuse_remote_double_free_after_the_drain_is_refused",
+	"misuse_remote_double_free_before_the_drain_is_refused",
+};
+
+static bool is_plain_only(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(plain_only); i++)
+		if (!strcmp(plain_only[i], name))
+			return true;
+	return false;
+}
+
 static void add_item(struct kunit *test, enum bsa_test_kind kind, void *ptr,
 		     size_t size)
 {
@@ -60,6 +117,8 @@ int bsa_test_init(struct kunit *test)
 	struct bsa_stats stats = bsa_test_stats(NULL);
 	struct bsa_test *own;
 
+	if (bsa_default_heap.debug && is_plain_only(test->name))
+		kunit_skip(test, "not with debug=");
 	own = kunit_kzalloc(test, sizeof(*own), GFP_KERNEL);
 	if (!own)
 		return -ENOMEM;

@@ -27,6 +27,7 @@ extern struct kunit_suite bsa_slab_suite;
 extern struct kunit_suite bsa_heap_suite;
 extern struct kunit_suite bsa_misuse_suite;
 extern struct kunit_suite bsa_stress_suite;
+extern struct kunit_suite bsa_debug_suite;
 
 int bsa_test_init(struct kunit *test);
 void bsa_test_exit(struct kunit *test);
@@ -119,11 +120,12 @@ static inline bool bsa_test_all_freed_bytes(const void *ptr, u8 byte,
 	return all;
 }
 
-/* With init_on_free all frees of objects count as remote ones. */
+/* With init_on_free, or debug=, all frees of objects count as remote ones. */
 static inline unsigned long bsa_test_remote_frees(unsigned long remote,
 						  unsigned long local)
 {
-	return want_init_on_free() ? remote + local : remote;
+	return want_init_on_free() || bsa_default_heap.debug ? remote + local :
+							       remote;
 }
 
 #endif /* _BSA_TEST_UTIL_H */

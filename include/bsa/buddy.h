@@ -26,6 +26,7 @@ struct bsa_buddy;
  * @low: the section lies below 4 GiB physical
  * @free: for each order, the free blocks
  * @nr_free: for each order, their number
+ * @side: &bsa_buddy.side_size bytes for each page, not in the region; or NULL
  *
  * Lies in the region's own prefix. Written under the buddy's lock.
  */
@@ -39,6 +40,7 @@ struct bsa_section {
 	bool low;
 	struct list_head free[BSA_NR_ORDERS];
 	unsigned long nr_free[BSA_NR_ORDERS];
+	void *side;
 };
 
 /**
@@ -56,6 +58,7 @@ struct bsa_section {
  * @fits: for each order, the sections that have a free block of that order or
  *	larger; the first set bit is the first fit in order of registration
  * @section: the sections, in order of registration
+ * @side_size: bytes that are wanted for each page beside its descriptor
  */
 struct bsa_buddy {
 	raw_spinlock_t lock;
@@ -69,6 +72,7 @@ struct bsa_buddy {
 	unsigned long low[BSA_SECTION_WORDS];
 	unsigned long fits[BSA_NR_ORDERS][BSA_SECTION_WORDS];
 	struct bsa_section *section[BSA_MAX_SECTIONS];
+	size_t side_size;
 };
 
 /**

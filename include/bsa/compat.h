@@ -8,10 +8,72 @@
 #include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/stackdepot.h>
+#include <linux/stacktrace.h>
 
 /* Up to 6.3 MAX_ORDER was one more than the largest order. */
 #ifndef MAX_PAGE_ORDER
 #define MAX_PAGE_ORDER	(MAX_ORDER - 1)
+#endif
+
+/*
+ * The stack depot: without it, and on kernels without stack traces, no call chain
+ * is saved. From 6.6 on whether it may allocate is a flag.
+ */
+#if defined(CONFIG_STACKDEPOT) && defined(CONFIG_STACKTRACE)
+
+#define BSA_HAS_STACKS	true
+
+#ifdef STACK_DEPOT_FLAG_CAN_ALLOC
+#define BSA_STACK_SAVE	stack_depot_save_flags
+#else
+#define BSA_STACK_SAVE	__stack_depot_save
+#endif
+
+static inline unsigned int bsa_stack_trace(unsigned long *entries,
+					   unsigned int nr, unsigned int skip)
+{
+	return stack_trace_save(entries, nr, skip);
+}
+
+static inline u32 bsa_stack_save(unsigned long *entries, unsigned int nr,
+				 bool can_alloc)
+{
+#ifdef STACK_DEPOT_FLAG_CAN_ALLOC
+	return stack_depot_save_flags(entries, nr, GFP_NOWAIT | __GFP_NOWARN,
+				      can_alloc ? STACK_DEPOT_FLAG_CAN_ALLOC : 0);
+#else
+	return __stack_depot_save(entries, nr, 0, GFP_NOWAIT | __GFP_NOWARN,
+				  can_alloc);
+#endif
+}
+
+static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
+{
+	return stack_depot_fetch(stack, entries);
+}
+
+#else
+
+#define BSA_HAS_STACKS	false
+
+static inline unsigned int bsa_stack_trace(unsigned long *entries,
+					   unsigned int nr, unsigned int skip)
+{
+	return 0;
+}
+
+static inline u32 bsa_stack_save(unsigned long *entries, unsigned int nr,
+				 bool can_alloc)
+{
+	return 0;
+}
+
+static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
+{
+	return 0;
+}
+
 #endif
 
 #endif /* _BSA_COMPAT_H */

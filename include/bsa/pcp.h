@@ -15,6 +15,9 @@
 #define BSA_PCP_SPARE		2
 #define BSA_PCP_MAX		1024
 
+/* In place of BSA_PCP_SPARE: keep none. */
+#define BSA_PCP_NONE		(LONG_MIN / 2)
+
 /**
  * struct bsa_pcp - blocks of one order: what a CPU keeps, and what callers hold
  * @stack: for each side of 4 GiB (0: above), the blocks that are kept: address

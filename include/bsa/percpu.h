@@ -7,6 +7,7 @@
 #include <linux/bsa.h>
 #include <linux/llist.h>
 
+struct bsa_debug;
 struct dentry;
 
 /**
@@ -44,11 +45,15 @@ struct bsa_cpu {
  * @buddy: the pages
  * @pool: bitmaps of slabs with many objects
  * @refused: frees that were refused
+ * @spare: how many of the blocks that callers free are kept as they are, beyond
+ *	what they hold: BSA_PCP_SPARE; BSA_PCP_NONE where something is to be done
+ *	with them first
  * @id: index in the table of heaps
  * @name: as given to bsa_heap_create()
  * @reserved: memory that the module reserved for the heap, to be given back
  * @debugfs: directory of the heap
  * @node: link in the list of heaps
+ * @debug: what debug= needs; NULL without it
  */
 struct bsa_heap {
 	struct bsa_cpu __percpu *cpu;
@@ -56,11 +61,13 @@ struct bsa_heap {
 	struct bsa_buddy buddy;
 	struct bsa_bitmap_pool pool;
 	atomic_long_t refused;
+	long spare;
 	unsigned int id;
 	char name[BSA_NAME_LEN];
 	struct list_head reserved;
 	struct dentry *debugfs;
 	struct list_head node;
+	struct bsa_debug *debug;
 };
 
 extern struct bsa_heap bsa_default_heap;
@@ -71,6 +78,7 @@ int bsa_percpu_start(void);
 void bsa_percpu_stop(void);
 
 struct bsa_cpu *bsa_owner_cpu(u32 owner);
+unsigned long bsa_percpu_mark(const struct bsa_cpu *c);
 struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap, struct bsa_cpu *cpu);
 void *bsa_percpu_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		       gfp_t gfp, unsigned long caller);

@@ -175,9 +175,12 @@ unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
  */
 static inline unsigned long bsa_slab_holes(const struct bsa_page *slab)
 {
+	unsigned int units = (slab->mask + 1U) >> slab->shift;
+
 	if (likely(slab->class < BSA_NR_CLASSES))
 		return 0;
-	return ~(BSA_FIRST_UNITS & (BIT(slab->capacity * 3) - 1));
+	/* Not by its capacity, which is one less where a slot is a red zone. */
+	return ~(BSA_FIRST_UNITS & (BIT(units - 2) - 1));
 }
 
 /**

@@ -121,15 +121,26 @@ static inline void bsa_take_back(const void *ptr, size_t room)
 }
 
 /**
+ * bsa_fill - write to memory that may be poisoned
+ * @ptr: first byte
+ * @byte: what to write
+ * @room: bytes
+ */
+static inline void bsa_fill(void *ptr, u8 byte, size_t room)
+{
+	kasan_disable_current();
+	memset(ptr, byte, room);
+	kasan_enable_current();
+}
+
+/**
  * bsa_clear - zero memory that may be poisoned
  * @ptr: first byte
  * @room: bytes
  */
 static inline void bsa_clear(void *ptr, size_t room)
 {
-	kasan_disable_current();
-	memset(ptr, 0, room);
-	kasan_enable_current();
+	bsa_fill(ptr, 0, room);
 }
 
 /**

@@ -144,6 +144,33 @@ parameter_that_is_no_number_stops_the_load() {
 	done
 }
 
+debug_of_unknown_letters_stops_the_load() {
+	for letters in x zx 2; do
+		refused "debug=$letters" 'debug.*zpuqr' || return
+	done
+}
+
+# A client that does nothing wrong, on a heap that is watched; what it holds is
+# listed by call chain.
+client_of_a_watched_heap_loads_and_unloads() {
+	dmesg -c >/dev/null
+	insmod /modules/bsa.ko size=16M debug=1 &&
+		insmod /modules/bsa_client.ko || return
+	dir=/sys/kernel/debug/bsa/default
+	cat $dir/validate
+	head -n 12 $dir/objects
+	grep -q '^0 errors; ' $dir/validate &&
+		grep -q 'objects, .* bytes' $dir/objects &&
+		grep -q 'bsa_client\]' $dir/objects &&
+		dmesg | grep '^bsa_client: .* 0 errors' || return
+	echo >$dir/validate
+	rmmod bsa_client && grep -q '^0 errors; .* 0 live' $dir/validate &&
+		[ ! -s $dir/objects ] && rmmod bsa || return
+	if dmesg | grep 'written\|refused'; then
+		return 1
+	fi
+}
+
 too_little_memory_stops_the_load_and_gives_all_back() {
 	# In range, and more than can be had.
 	total=$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)
@@ -300,8 +327,9 @@ run_kunit() {
 	# The tests count bytes, pages and objects.
 	redzones=
 	! grep -q ' kasan_report$' /proc/kallsyms || redzones=redzones=N
-	# shellcheck disable=SC2086 # one word or none
-	insmod /modules/bsa.ko size=64M $redzones || return
+	# APPEND=bsa_debug=1 make check: the tests on heaps that are watched.
+	# shellcheck disable=SC2086,SC2154 # one word or none; made by the kernel
+	insmod /modules/bsa.ko size=64M "debug=${bsa_debug:-0}" $redzones || return
 	read_debugfs &
 	insmod /modules/bsa_kunit.ko "$@" &&
 		{ [ "$soak" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$soak"; } &&
@@ -344,6 +372,8 @@ suite module \
 	lowmem_out_of_range_stops_the_load \
 	node_out_of_range_stops_the_load \
 	parameter_that_is_no_number_stops_the_load \
+	debug_of_unknown_letters_stops_the_load \
+	client_of_a_watched_heap_loads_and_unloads \
 	too_little_memory_stops_the_load_and_gives_all_back \
 	load_unload_100_cycles \
 	leaked_memory_stays_reserved \

@@ -167,7 +167,9 @@ static void exit_heap(struct bsa_heap *heap, bool in_use)
 {
 	bsa_percpu_exit(heap);
 	bsa_buddy_destroy(&heap->buddy);
-	if (!in_use)
+	if (in_use)
+		bsa_abandon(&heap->reserved);
+	else
 		bsa_unreserve(&heap->reserved);
 }
 

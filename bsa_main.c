@@ -8,6 +8,7 @@
 #include <bsa/debugfs.h>
 #include <bsa/percpu.h>
 #include <bsa/reserve.h>
+#include <bsa/tools.h>
 #include <linux/ctype.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -558,12 +559,14 @@ static void *realloc_from(struct bsa_heap *heap, const void *ptr,
 		bsa_heap_free(heap, ptr);
 		return ZERO_SIZE_PTR;
 	}
-	if (new_size <= old_size)
+	if (bsa_with_redzone(new_size) <= old_size) {
+		bsa_unpoison(ptr, new_size, old_size);
 		return (void *)ptr;
+	}
 	obj = bsa_percpu_alloc(heap, new_size, 1, gfp, caller);
 	if (!obj)
 		return NULL;
-	memcpy(obj, ptr, old_size);
+	bsa_copy(obj, ptr, min(old_size, new_size));
 	bsa_heap_free(heap, ptr);
 	return obj;
 }
@@ -606,6 +609,16 @@ void *bsa_realloc(const void *ptr, size_t new_size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(bsa_realloc);
 
+/* Of what the caller is told about, all may be used. */
+static size_t usable_size(struct bsa_heap *heap, const void *ptr)
+{
+	size_t size = bsa_percpu_size(heap, ptr);
+
+	if (size)
+		bsa_unpoison(ptr, size, size);
+	return size;
+}
+
 /**
  * bsa_heap_size - what an allocation really holds
  * @heap: the heap; NULL is the default heap
@@ -616,7 +629,7 @@ EXPORT_SYMBOL_GPL(bsa_realloc);
  */
 size_t bsa_heap_size(struct bsa_heap *heap, const void *ptr)
 {
-	return bsa_percpu_size(heap_or_default(heap), ptr);
+	return usable_size(heap_or_default(heap), ptr);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_size);
 
@@ -629,7 +642,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_size);
  */
 size_t bsa_size(const void *ptr)
 {
-	return bsa_percpu_size(&bsa_default_heap, ptr);
+	return usable_size(&bsa_default_heap, ptr);
 }
 EXPORT_SYMBOL_GPL(bsa_size);
 

@@ -33,6 +33,7 @@
  */
 #include <bsa/buddy.h>
 #include <bsa/compat.h>
+#include <bsa/tools.h>
 #include <linux/hardirq.h>
 #include <linux/io.h>
 #include <linux/rcupdate.h>
@@ -289,6 +290,7 @@ void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
 {
 	struct bsa_page_request req = { .low = low };
 	struct bsa_page *page;
+	void *addr;
 
 	if (!nr || nr > 1UL << BSA_MAX_PAGE_ORDER || !is_power_of_2(align))
 		return NULL;
@@ -296,7 +298,11 @@ void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
 	if (align > PAGE_SIZE)
 		req.align_order = ilog2(align) - PAGE_SHIFT;
 	page = bsa_buddy_alloc(buddy, &req);
-	return page ? bsa_page_address(buddy, page) : NULL;
+	if (!page)
+		return NULL;
+	addr = bsa_page_address(buddy, page);
+	bsa_unpoison(addr, PAGE_SIZE << page->order, PAGE_SIZE << page->order);
+	return addr;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc_pages);
 
@@ -374,6 +380,7 @@ enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
 	claimed = bsa_buddy_claim(buddy, page, addr);
 	if (claimed) {
 		buddy->frees++;
+		bsa_poison(addr, PAGE_SIZE << page->order);
 		free_block(buddy->section[page->section], page);
 	}
 	raw_spin_unlock_irqrestore(&buddy->lock, flags);
@@ -481,6 +488,7 @@ static int add_section(struct bsa_buddy *buddy, unsigned long start,
 		INIT_LIST_HEAD(&section->free[i]);
 	init_pages(section);
 	fill_section(section);
+	bsa_poison((void *)range->start, managed << PAGE_SHIFT);
 	bsa_pagemap_add(range);
 
 	raw_spin_lock_irqsave(&buddy->lock, flags);
@@ -539,6 +547,8 @@ int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 	err = bsa_pagemap_check(first, end - first);
 	if (err)
 		goto unlock;
+	/* It may be an object that kmemleak knows; others will lie in there. */
+	kmemleak_free_part(start, size);
 	phys = virt_to_phys((void *)first);
 	if (phys < SZ_4G && phys + (end - first) > SZ_4G)
 		err = add_both_sides(buddy, first, first + (SZ_4G - phys), end);
@@ -574,8 +584,14 @@ void bsa_buddy_destroy(struct bsa_buddy *buddy)
 {
 	mutex_lock(&bsa_pagemap_mutex);
 	while (buddy->nr_sections) {
+		struct bsa_range *range;
+		size_t size;
+
 		buddy->nr_sections--;
-		bsa_pagemap_remove(&buddy->section[buddy->nr_sections]->range);
+		range = &buddy->section[buddy->nr_sections]->range;
+		size = range->nr_pages << PAGE_SHIFT;
+		bsa_pagemap_remove(range);
+		bsa_unpoison((void *)range->start, size, size);
 	}
 	/* Regions change hands only when nobody reads their metadata. */
 	synchronize_rcu();

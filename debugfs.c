@@ -16,6 +16,7 @@
 #include <bsa/compat.h>
 #include <bsa/debugfs.h>
 #include <bsa/percpu.h>
+#include <bsa/tools.h>
 #include <bsa/validate.h>
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -274,6 +275,9 @@ void bsa_debugfs_remove(struct bsa_heap *heap)
 void bsa_debugfs_init(void)
 {
 	root = debugfs_create_dir("bsa", NULL);
+#ifdef CONFIG_FAULT_INJECTION
+	fault_create_debugfs_attr("fail_alloc", root, &bsa_fail_alloc);
+#endif
 }
 
 /**

@@ -67,6 +67,7 @@
 
 #include <bsa/compat.h>
 #include <bsa/percpu.h>
+#include <bsa/tools.h>
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/percpu.h>
@@ -102,6 +103,7 @@ struct bsa_heap bsa_default_heap = {
 /*
  * An owner is a number: the index of the heap, that of the CPU, and two bits.
  * The number is odd, and the one before it is neither BSA_NOBODY nor an owner.
+ * No owner, of whatever heap, is like IDLE_NOBODY, which is odd, too.
  * Heaps come and go in process context; whoever looks one up holds something
  * of it.
  */
@@ -114,6 +116,7 @@ struct bsa_heap bsa_default_heap = {
  */
 #define OWNER_HEAP_MASK		(~0U << OWNER_HEAP_SHIFT | 3)
 #define MAX_HEAPS	256
+#define IDLE_NOBODY	((unsigned long)MAX_HEAPS << OWNER_HEAP_SHIFT | 1)
 
 static struct bsa_heap *heaps[MAX_HEAPS];
 static DEFINE_MUTEX(heaps_mutex);
@@ -219,6 +222,7 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 		if (likely(bsa_class_take(class, &obj))) {
 			leave(c);
 			preempt_enable();
+			bsa_hand_out(obj, size, bsa_class_size(at / AT(1)));
 			return obj;
 		}
 	}
@@ -259,7 +263,8 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 		goto odd;
 	class = slab->class;
 	index = bsa_slab_index(slab, ptr);
-	if (unlikely(index >= BSA_MAX_OBJECTS || !bsa_slab_put(slab, index)))
+	if (unlikely(index >= BSA_MAX_OBJECTS ||
+		     !bsa_slab_put(slab, index, ptr)))
 		goto odd;
 	__this_cpu_inc(cpu->slabs.frees[class]);
 	/* A reclaim may read it, and takes whatever it was before for more. */
@@ -309,22 +314,28 @@ static struct bsa_page *alloc_block(struct bsa_cpu *c, unsigned int order)
 	return page ?: alloc_kept(c->heap, order, false);
 }
 
-/* Keep a block, or give it back; @pcp is that of its order. Preemption is off. */
-static __always_inline void keep_block(struct bsa_heap *heap,
+/*
+ * Keep a block, unless @spare more than callers hold are kept; @pcp is that of its
+ * order. Preemption is off.
+ */
+static __always_inline bool keep_block(struct bsa_heap *heap,
 				       struct bsa_pcp __percpu *pcp,
-				       struct bsa_page *page, const void *addr)
+				       struct bsa_page *page, const void *addr,
+				       const long *spare)
 {
-	if (unlikely(page->order >= BSA_PCP_ORDERS ||
-		     !bsa_pcp_free(this_cpu_ptr(pcp), page, addr,
-				   bsa_page_is_low(&heap->buddy, page))))
-		bsa_buddy_free(&heap->buddy, page);
+	return likely(page->order < BSA_PCP_ORDERS &&
+		      bsa_pcp_free(this_cpu_ptr(pcp), page, addr,
+				   bsa_page_is_low(&heap->buddy, page), spare));
 }
 
 /* Free a block that the allocator holds. */
 static void free_block(struct bsa_heap *heap, struct bsa_page *page)
 {
-	keep_block(heap, &heap->cpu->pcp[page->order], page,
-		   bsa_page_address(&heap->buddy, page));
+	static const long spare = BSA_PCP_SPARE;
+
+	if (!keep_block(heap, &heap->cpu->pcp[page->order], page,
+			bsa_page_address(&heap->buddy, page), &spare))
+		bsa_buddy_free(&heap->buddy, page);
 }
 
 /* Give back the pages of a slab that is nobody's. */
@@ -577,8 +588,8 @@ static bool take_away(struct bsa_cpu *c, struct bsa_page *slab)
 	smp_mb();
 	do {
 		idle = READ_ONCE(c->idle);
-		/* The lowest bit is an allocation's. */
-		if ((idle | 1) == owner)
+		/* A number, not a slab: nobody frees. */
+		if (idle <= U32_MAX)
 			break;
 		cpu_relax();
 	} while (--looks);
@@ -917,11 +928,15 @@ static noinline void *alloc_pages_slow(struct bsa_heap *heap, unsigned long nr,
 				       size_t align, bool low, gfp_t gfp,
 				       unsigned long caller)
 {
-	size_t bytes;
+	size_t bytes, room;
 	void *addr;
 
 	if (bad_request(heap, align, gfp, caller) || !nr)
 		return NULL;
+	if (bsa_should_fail(nr * PAGE_SIZE)) {
+		this_cpu_inc(heap->cpu->failures);
+		return NULL;
+	}
 	addr = alloc_pages_fast(heap, nr, align, low) ?:
 	       alloc_fresh_pages(heap, nr, align, low, gfp);
 	if (unlikely(!addr)) {
@@ -930,16 +945,22 @@ static noinline void *alloc_pages_slow(struct bsa_heap *heap, unsigned long nr,
 		warn_failed(heap, bytes, low, gfp, caller);
 		return NULL;
 	}
+	room = PAGE_SIZE << order_base_2(nr);
 	if (want_init_on_alloc(gfp))
-		memset(addr, 0, PAGE_SIZE << order_base_2(nr));
+		bsa_clear(addr, room);
+	bsa_hand_out(addr, nr * PAGE_SIZE, room);
 	return addr;
 }
 
-/* Are neither flags nor the kernel asking for what only the slow path does? */
+/*
+ * Are neither flags, nor the kernel, nor its tools asking for what only the slow
+ * path does?
+ */
 static __always_inline bool is_plain_gfp(gfp_t gfp)
 {
 	return likely(!(gfp & GFP_SLOW)) &&
-	       !static_branch_unlikely(&init_on_alloc);
+	       !static_branch_unlikely(&init_on_alloc) &&
+	       !bsa_wants_slow_path();
 }
 
 /*
@@ -956,24 +977,38 @@ static __always_inline size_t size_for(size_t size, size_t align)
 static noinline void *alloc_any(size_t size, gfp_t gfp, struct bsa_heap *heap,
 				size_t align, unsigned long caller)
 {
+	size_t asked = size;
+	unsigned int class;
 	void *obj;
 
 	if (bad_request(heap, align, gfp, caller))
 		return NULL;
 	if (!size)
 		return ZERO_SIZE_PTR;
+	size = bsa_with_redzone(size);
 	if (max(size, align) > BSA_MAX_OBJECT) {
 		if (size > PAGE_SIZE << BSA_MAX_PAGE_ORDER) {
 			warn_failed(heap, size, false, gfp, caller);
 			return NULL;
 		}
-		return alloc_pages_slow(heap, PFN_UP(size), align, false, gfp,
-					caller);
+		obj = alloc_pages_slow(heap, PFN_UP(size), align, false, gfp,
+				       caller);
+		if (obj)
+			bsa_unpoison(obj, asked, PAGE_ALIGN(size));
+		return obj;
+	}
+	if (bsa_should_fail(size)) {
+		this_cpu_inc(heap->cpu->failures);
+		return NULL;
 	}
 	size = size_for(size, align);
 	obj = alloc_slow(heap, size, gfp, caller);
-	if (obj && want_init_on_alloc(gfp))
-		memset(obj, 0, bsa_class_size(bsa_size_class(size)));
+	if (!obj)
+		return NULL;
+	class = bsa_size_class(size);
+	if (want_init_on_alloc(gfp))
+		bsa_clear(obj, bsa_class_size(class));
+	bsa_hand_out(obj, asked, bsa_class_size(class));
 	return obj;
 }
 
@@ -986,7 +1021,8 @@ static size_t fast_limit __ro_after_init = BSA_MAX_OBJECT;
 /* Does the fast path serve this request, if there is an object at hand? */
 static __always_inline bool is_plain(size_t size, gfp_t gfp)
 {
-	return likely(size - 1 < fast_limit && !(gfp & GFP_SLOW));
+	return likely(size - 1 < fast_limit && !(gfp & GFP_SLOW)) &&
+	       !bsa_wants_slow_path();
 }
 
 /*
@@ -1005,7 +1041,10 @@ static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
 		leave(c);
 	}
 	preempt_enable();
-	return obj ?: alloc_any(size, gfp, c->heap, 1, caller);
+	if (unlikely(!obj))
+		return alloc_any(size, gfp, c->heap, 1, caller);
+	bsa_hand_out(obj, size, bsa_class_size(class - c->slabs.class));
+	return obj;
 }
 
 /*
@@ -1029,6 +1068,25 @@ static void refuse_free(struct bsa_heap *heap, const void *ptr,
 			   heap->name, ptr, reason[why], (void *)caller);
 }
 
+/*
+ * How many of the blocks that callers free are kept as they are, beyond what they
+ * hold: none at all where the kernel wants all memory to be zeroed first.
+ */
+static long free_spare __ro_after_init = BSA_PCP_SPARE;
+#define SPARE_NONE	(LONG_MIN / 2)
+
+/* A block that a caller has freed is not kept as it is. */
+static noinline void free_unkept(struct bsa_heap *heap, struct bsa_page *page,
+				 void *addr)
+{
+	if (want_init_on_free()) {
+		bsa_clear(addr, PAGE_SIZE << page->order);
+		free_block(heap, page);
+	} else {
+		bsa_buddy_free(&heap->buddy, page);
+	}
+}
+
 /* Free a block of pages; false if it is not one. */
 static __always_inline bool free_pages_fast(struct bsa_heap *heap,
 					    const void *addr)
@@ -1044,7 +1102,9 @@ static __always_inline bool free_pages_fast(struct bsa_heap *heap,
 	if (likely(claimed)) {
 		pcp = &heap->cpu->pcp[page->order];
 		this_cpu_inc(pcp->frees);
-		keep_block(heap, pcp, page, addr);
+		bsa_take_back(addr, PAGE_SIZE << page->order);
+		if (unlikely(!keep_block(heap, pcp, page, addr, &free_spare)))
+			free_unkept(heap, page, (void *)addr);
 	}
 	preempt_enable();
 	return claimed;
@@ -1086,8 +1146,14 @@ static __always_inline bool free_remote(const void *ptr, struct bsa_page *slab,
 	unsigned long *free = slab->free;
 
 	/* A hole's bit is set. */
-	if (unlikely(index >= BSA_MAX_OBJECTS || test_bit(index, free) ||
-		     test_and_set_bit(index, free + BSA_REMOTE)))
+	if (unlikely(index >= BSA_MAX_OBJECTS || test_bit(index, free)))
+		return false;
+	if (BSA_WATCHED) {
+		if (test_bit(index, free + BSA_REMOTE))
+			return false;
+		bsa_take_back(ptr, bsa_class_size(slab->class));
+	}
+	if (unlikely(test_and_set_bit(index, free + BSA_REMOTE)))
 		return false;
 	/*
 	 * The slab may be gone from here on. Its descriptor is not, nor is the
@@ -1098,16 +1164,30 @@ static __always_inline bool free_remote(const void *ptr, struct bsa_page *slab,
 	return true;
 }
 
-/* As free_other(), without any hope. */
+/* Zero an object that is about to be freed, if it is one. */
+static void clear_object(const void *ptr, struct bsa_page *slab)
+{
+	unsigned long index = bsa_slab_index(slab, ptr);
+
+	if (!bsa_slab_is_interior(slab, index) && !bsa_slab_is_free(slab, index))
+		bsa_clear((void *)ptr, bsa_class_size(slab->class));
+}
+
+/*
+ * As free_other(), without any hope. All frees come here where the kernel wants
+ * them to zero.
+ */
 static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 			       struct bsa_cpu __percpu *cpu,
 			       unsigned long caller)
 {
 	u32 number = this_cpu_read(cpu->heap)->shared.slabs.owner;
 	u32 owner = READ_ONCE(slab->owner);
+	bool ours = !((number ^ owner) & OWNER_HEAP_MASK);
 
-	if ((number ^ owner) & OWNER_HEAP_MASK ||
-	    !free_remote(ptr, slab, cpu, owner))
+	if (ours && want_init_on_free())
+		clear_object(ptr, slab);
+	if (!ours || !free_remote(ptr, slab, cpu, owner))
 		free_odd(ptr, slab, cpu, owner, caller);
 	else
 		preempt_enable();
@@ -1266,7 +1346,8 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	bsa_slabs_init(&c->slabs, owner_number(heap, cpu), &heap->pool);
 	init_llist_head(&c->remote);
 	raw_spin_lock_init(&c->lock);
-	c->idle = c->slabs.owner;
+	/* Where frees have to zero, free_fast() finds no slab its own. */
+	c->idle = want_init_on_free() ? IDLE_NOBODY : c->slabs.owner;
 	c->heap = heap;
 	c->cpu = cpu;
 }
@@ -1336,6 +1417,8 @@ int bsa_percpu_start(void)
 	hotplug_state = state;
 	if (static_branch_unlikely(&init_on_alloc))
 		fast_limit = 0;
+	if (want_init_on_free())
+		free_spare = SPARE_NONE;
 	return 0;
 }
 
@@ -1488,6 +1571,15 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int index,
 	return taken;
 }
 
+/* As bsa_hand_out(), of several objects. */
+static __always_inline void hand_out_bulk(size_t size, size_t nr, void **ptrs)
+{
+	size_t i;
+
+	for (i = 0; BSA_WATCHED && i < nr; i++)
+		bsa_hand_out(ptrs[i], size, bsa_class_size(bsa_size_class(size)));
+}
+
 /*
  * Free what lies in the same slab as the first of @nr objects, if that is this
  * CPU's own. As free_fast().
@@ -1539,16 +1631,18 @@ out:
 size_t bsa_heap_alloc_bulk(struct bsa_heap *heap, size_t size, gfp_t gfp,
 			   size_t nr, void **ptrs)
 {
-	bool fast = size && size <= BSA_MAX_OBJECT && !want_init_on_alloc(gfp) &&
-		    !(gfp & GFP_SLOW);
-	size_t i = 0;
+	bool fast = is_plain(size, gfp);
+	size_t i = 0, taken;
 	void *obj;
 
 	heap = heap ?: &bsa_default_heap;
 	while (i < nr) {
-		if (fast)
-			i += alloc_bulk_fast(heap, bsa_size_class(size), nr - i,
-					     ptrs + i);
+		if (fast) {
+			taken = alloc_bulk_fast(heap, bsa_size_class(size),
+						nr - i, ptrs + i);
+			hand_out_bulk(size, taken, ptrs + i);
+			i += taken;
+		}
 		if (i == nr)
 			break;
 		obj = alloc_any(size, gfp, heap, 1, _RET_IP_);
@@ -1624,7 +1718,10 @@ static __always_inline void *alloc_pages_of(struct bsa_heap *heap,
 
 	if (likely(is_plain_gfp(gfp)))
 		addr = alloc_pages_fast(heap, nr, align, low);
-	return addr ?: alloc_pages_slow(heap, nr, align, low, gfp, _RET_IP_);
+	if (unlikely(!addr))
+		return alloc_pages_slow(heap, nr, align, low, gfp, _RET_IP_);
+	bsa_hand_out(addr, nr * PAGE_SIZE, PAGE_SIZE << order_base_2(nr));
+	return addr;
 }
 
 /**

@@ -75,6 +75,8 @@ static unsigned long *alloc_bitmap(struct bsa_bitmap_pool *pool)
 		WRITE_ONCE(page->state, BSA_PAGE_BITMAPS);
 		page->free0 = GENMASK(BSA_BITMAPS_PER_PAGE - 1, 0);
 		list_add(&page->list, &pool->pages);
+		base = bsa_page_address(pool->buddy, page);
+		bsa_unpoison(base, PAGE_SIZE, PAGE_SIZE);
 	}
 	slot = __ffs(page->free0);
 	page->free0 &= page->free0 - 1;
@@ -96,6 +98,7 @@ static void free_bitmap(struct bsa_bitmap_pool *pool, unsigned long *bitmap)
 	__set_bit(offset_in_page(bitmap) / BSA_BITMAP_BYTES, &page->free0);
 	if (page->free0 == GENMASK(BSA_BITMAPS_PER_PAGE - 1, 0)) {
 		list_del(&page->list);
+		bsa_poison(bsa_page_address(pool->buddy, page), PAGE_SIZE);
 		bsa_buddy_free(pool->buddy, page);
 	}
 	raw_spin_unlock_irqrestore(&pool->lock, flags);
@@ -395,8 +398,9 @@ static void next_word(struct bsa_slabs *slabs, struct bsa_class *class,
 
 	while (!*word)
 		word++;
-	class->base += (word - class->free) *
-		       (long)(BITS_PER_LONG * class->unit);
+	class->base = bsa_hidden(bsa_hidden(class->base) +
+				 (word - class->free) *
+				 (long)(BITS_PER_LONG * class->unit));
 	class->free = word;
 	if (READ_ONCE(word[BSA_REMOTE]))
 		drain_words(slabs, slab, word, 1);
@@ -465,7 +469,8 @@ static __always_inline void activate(struct bsa_slabs *slabs,
 	class->refills++;
 	class->active = slab;
 	class->free = slab->free;
-	class->base = (unsigned long)bsa_page_address(slabs->pool->buddy, slab);
+	class->base = bsa_hidden((unsigned long)
+				 bsa_page_address(slabs->pool->buddy, slab));
 	if (unlikely(!*class->free))
 		next_word(slabs, class, slab);
 }
@@ -608,8 +613,10 @@ void *bsa_slabs_alloc(struct bsa_slabs *slabs, size_t size,
 	void *obj;
 
 	do {
-		if (bsa_class_take(class, &obj))
+		if (bsa_class_take(class, &obj)) {
+			bsa_unpoison(obj, size, bsa_class_size(index));
 			return obj;
+		}
 	} while (bsa_slabs_refill(slabs, class));
 	need->class = index;
 	need->pages = 1U << bsa_slab_order(index);
@@ -662,7 +669,7 @@ enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
 	index = bsa_slab_index(slab, ptr);
 	if (bsa_slab_is_interior(slab, index))
 		return BSA_FREE_INTERIOR;
-	if (!bsa_slab_put(slab, index))
+	if (!bsa_slab_put(slab, index, ptr))
 		return BSA_FREE_DOUBLE;
 	slabs->frees[slab->class]++;
 	if (!--slab->ttl)

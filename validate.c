@@ -313,7 +313,7 @@ static void check_active(struct check *check, struct bsa_cpu *c,
 {
 	struct bsa_class *class = &c->slabs.class[index];
 	struct bsa_page *slab = class->active;
-	unsigned long word, base;
+	unsigned long word, base, from;
 
 	if (class->unit != bsa_class_unit(index))
 		check_err(check, "owner %#x: objects of class %u are %lu bytes apart",
@@ -331,12 +331,13 @@ static void check_active(struct check *check, struct bsa_cpu *c,
 	}
 	check_listed(check, c, index, slab, BSA_PAGE_SLAB_ACTIVE);
 	base = (unsigned long)bsa_page_address(&check->heap->buddy, slab);
+	from = bsa_hidden(class->base);
 	word = class->free - slab->free;
 	if (word >= BSA_REMOTE ||
-	    class->base != base + word * BITS_PER_LONG * class->unit)
+	    from != base + word * BITS_PER_LONG * class->unit)
 		check_err(check, "owner %#x: allocates from word %ld of slab %#lx, at offset %ld",
 			  c->slabs.owner, word, pfn_of(check, slab),
-			  class->base - base);
+			  from - base);
 }
 
 static unsigned long check_list(struct check *check, struct bsa_cpu *c,

@@ -631,8 +631,8 @@ static void buddy_metadata_is_never_handed_out(struct kunit *test)
 		put(test, buddy, addrs[i]);
 	KUNIT_EXPECT_EQ(test, buddy->free_pages, 256);
 	for (i = 0; i < nr; i++)
-		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(addrs[i], 0xff,
-							   PAGE_SIZE));
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_freed_bytes(addrs[i], 0xff,
+								 PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, use_up(buddy), 256);
 }
 

@@ -19,6 +19,7 @@
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kdebug.h>
+#include <linux/kmemleak.h>
 #include <linux/nmi.h>
 #include <linux/percpu.h>
 #include <linux/sched/clock.h>
@@ -119,6 +120,44 @@ static void set_stepping(bool on)
 	asm volatile("push %0; popf" : : "g" (flags) : "memory", "cc");
 }
 
+/*
+ * kmemleak notes down each allocation with its call chain, under locks that other
+ * CPUs wait for. That would take seconds, step by step, and its steps are none of
+ * ours: so they are made at one go.
+ */
+#ifdef CONFIG_DEBUG_KMEMLEAK
+static void track_unstepped(const void *ptr, size_t size, int min_count,
+			    gfp_t gfp)
+{
+	kmemleak_alloc(ptr, size, min_count, gfp);
+	set_stepping(true);
+}
+
+static void untrack_unstepped(const void *ptr)
+{
+	kmemleak_free(ptr);
+	set_stepping(true);
+}
+
+/* Before the first instruction of a function, call another in its place. */
+static bool step_over(struct pt_regs *regs)
+{
+	if (regs->ip == (unsigned long)kmemleak_alloc)
+		regs->ip = (unsigned long)track_unstepped;
+	else if (regs->ip == (unsigned long)kmemleak_free)
+		regs->ip = (unsigned long)untrack_unstepped;
+	else
+		return false;
+	regs->flags &= ~X86_EFLAGS_TF;
+	return true;
+}
+#else
+static bool step_over(struct pt_regs *regs)
+{
+	return false;
+}
+#endif
+
 static int on_step(struct notifier_block *block, unsigned long what, void *data)
 {
 	struct die_args *args = data;
@@ -128,6 +167,8 @@ static int on_step(struct notifier_block *block, unsigned long what, void *data)
 	    !__this_cpu_read(sources.stepping))
 		return NOTIFY_DONE;
 	*dr6 &= ~DR_STEP;
+	if (step_over(args->regs))
+		return NOTIFY_STOP;
 	interrupted(BSA_STEP);
 	/* Many steps take their time, with preemption off. */
 	touch_softlockup_watchdog();

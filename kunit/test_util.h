@@ -12,6 +12,7 @@
 #include <bsa/percpu.h>
 #include <kunit/test.h>
 #include <linux/bsa.h>
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/string.h>
@@ -102,6 +103,25 @@ static inline bool bsa_test_is_aligned(const void *addr, size_t align)
 static inline bool bsa_test_all_bytes(const void *ptr, u8 byte, size_t size)
 {
 	return !memchr_inv(ptr, byte, size);
+}
+
+/* The same for memory that is nobody's, which KASAN would report. */
+static inline bool bsa_test_all_freed_bytes(const void *ptr, u8 byte,
+					    size_t size)
+{
+	bool all;
+
+	kasan_disable_current();
+	all = bsa_test_all_bytes(ptr, byte, size);
+	kasan_enable_current();
+	return all;
+}
+
+/* With init_on_free all frees of objects count as remote ones. */
+static inline unsigned long bsa_test_remote_frees(unsigned long remote,
+						  unsigned long local)
+{
+	return want_init_on_free() ? remote + local : remote;
 }
 
 #endif /* _BSA_TEST_UTIL_H */

@@ -8,6 +8,7 @@
 #   kasan   touching what is not one's own, leaks, undefined behaviour
 #   kcsan   data races, also those that only weaker processors have
 #   rt      what may not be done on PREEMPT_RT
+#   zero    memory is zeroed when it is freed (init_on_free)
 #
 # All are built from the one source that has PREEMPT_RT itself.
 
@@ -15,9 +16,9 @@
 
 kernel=6.12
 case ${1:-all} in
-all) configs=(kasan kcsan rt) ;;
-kasan | kcsan | rt) configs=("$1") ;;
-*) die "CONFIG=$1 is not known: kasan, kcsan and rt are" ;;
+all) configs=(kasan kcsan rt zero) ;;
+kasan | kcsan | rt | zero) configs=("$1") ;;
+*) die "CONFIG=$1 is not known: kasan, kcsan, rt and zero are" ;;
 esac
 
 # They are several times slower.

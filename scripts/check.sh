@@ -15,12 +15,15 @@
 kernel=$1 config=${2:-check} LONG=${LONG-} SOAK=${SOAK-}
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
+# Not every configuration is that of a kernel: some are only told something else.
+build=$config
+[[ $config != zero ]] || build=check
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$SCRIPTS/setup.sh" check "$kernel"
-dir=$("$SCRIPTS/kernel.sh" "$kernel" "$config")
+dir=$("$SCRIPTS/kernel.sh" "$kernel" "$build")
 "$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
 "$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
 
@@ -33,17 +36,21 @@ show() {
 # Parameters of the tests, and of the kernel. Where a CPU stops at one access in
 # many, to see who else comes by, fewer operations take as long, and meet as often.
 # It stops for longer than by default: of four CPUs, often no more than two run at
-# a time, or fewer.
+# a time, or fewer. Where kmemleak notes down the stack of each allocation, fewer
+# take as long, too.
 declare -A parameters=(
-	[kasan]="ops=300000"
+	[kasan]="ops=100000"
 	[kcsan]="ops=200000"
 )
 declare -A append=(
+	[kasan]="kasan_multi_shot"
 	[kcsan]="kcsan.udelay_task=200 kcsan.udelay_interrupt=50"
+	[zero]="init_on_free=1"
 )
 
 log=$CACHE/log/$config-$kernel.log
-export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : SOAK + 300))} MEM=${MEM:-6G} APPEND=${APPEND-${append[$config]-}}
+export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : SOAK + 300))} MEM=${MEM:-6G}
+export APPEND="${append[$config]-} ${APPEND-}"
 status=0
 say "booting the $kernel kernel of make $job"
 # shellcheck disable=SC2086 # each of them is a word
@@ -97,6 +104,16 @@ if ((${#absent[@]})); then
 	say "did not run: ${absent[*]}"
 	failed=$((failed + ${#absent[@]}))
 fi
+
+# These have tools that are tested, too.
+case $config in
+kasan | zero)
+	grep -qE '^(not )?ok [0-9]+ tools$' "$work/ktap" || {
+		say "did not run: the suite of tools"
+		failed=$((failed + 1))
+	}
+	;;
+esac
 
 wrong=$(judge "$log" "$status")
 [[ -z $wrong ]] || failed=$((failed + $(wc -l <<<"$wrong")))

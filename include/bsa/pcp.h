@@ -97,19 +97,22 @@ static __always_inline void *bsa_pcp_alloc(struct bsa_pcp *pcp, bool low,
  * @page: first page of a block in the state BSA_PAGE_KEPT
  * @addr: its address
  * @low: it lies below 4 GiB
+ * @spare: how many are kept beyond what callers hold; looked up only here, or
+ *	it would take a register from the start
  *
  * Context: any.
  * Return: false if it is not to be kept.
  */
 static __always_inline bool bsa_pcp_free(struct bsa_pcp *pcp,
 					 struct bsa_page *page,
-					 const void *addr, bool low)
+					 const void *addr, bool low,
+					 const long *spare)
 {
 	long held = READ_ONCE(pcp->allocs) - READ_ONCE(pcp->frees);
 	unsigned long old = READ_ONCE(pcp->stack[low]);
 	long nr = offset_in_page(old);
 
-	if (unlikely(nr >= held + BSA_PCP_SPARE || nr >= BSA_PCP_MAX))
+	if (unlikely(nr >= held + *spare || nr >= BSA_PCP_MAX))
 		return false;
 	page->list.next = (void *)old;
 	return likely(try_cmpxchg(&pcp->stack[low], &old,

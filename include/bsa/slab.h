@@ -3,6 +3,7 @@
 #define _BSA_SLAB_H
 
 #include <bsa/buddy.h>
+#include <bsa/tools.h>
 #include <linux/bitops.h>
 
 /* No slab has more objects than fit between the words of its two bitmaps. */
@@ -61,7 +62,7 @@ struct bsa_bitmap_pool {
  * struct bsa_class - what one owner has of one size class
  * @free: the word of the active slab's bitmap that is used next; one without a
  *	free object if there is no active slab
- * @base: address of the object of that word's bit 0
+ * @base: address of the object of that word's bit 0, see bsa_hidden()
  * @unit: bytes from one bit's address to the next: the object size, or a third
  * @active: the slab that is being allocated from, or NULL
  * @partial: slabs with live and with free objects
@@ -200,7 +201,7 @@ static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 		return false;
 	bit = __ffs(ready);
 	WRITE_ONCE(*word, free & ~BIT(bit));
-	*obj = (void *)(class->base + bit * class->unit);
+	*obj = (void *)(bsa_hidden(class->base) + bit * class->unit);
 	return true;
 }
 
@@ -225,7 +226,8 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 	if (!ready)
 		return 0;
 	for (i = 0; i < nr && rest; i++) {
-		objs[i] = (void *)(class->base + __ffs(rest) * class->unit);
+		objs[i] = (void *)(bsa_hidden(class->base) +
+				   __ffs(rest) * class->unit);
 		rest &= rest - 1;
 	}
 	WRITE_ONCE(*word, free & ~(ready ^ rest));
@@ -273,12 +275,22 @@ static __always_inline bool bsa_slab_is_free(const struct bsa_page *slab,
 	       test_bit(index, slab->free + BSA_REMOTE);
 }
 
-/* Set a bit in a bitmap of free objects, unless it is set there or remotely. */
+/*
+ * Set the bit of an object in a bitmap of free objects, unless it is set there or
+ * remotely.
+ */
 static __always_inline bool bsa_set_free(unsigned long *free,
-					 unsigned long index)
+					 unsigned long index, const void *obj,
+					 size_t room)
 {
 	if (unlikely(test_bit(index, free + BSA_REMOTE)))
 		return false;
+	if (BSA_WATCHED) {
+		/* As below. */
+		if (data_race(test_bit(index, free)))
+			return false;
+		bsa_take_back(obj, room);
+	}
 	/* Others read the word at any time, but only the owner writes it. */
 	return likely(!data_race(__test_and_set_bit(index, free)));
 }
@@ -286,7 +298,8 @@ static __always_inline bool bsa_set_free(unsigned long *free,
 /**
  * bsa_slab_put - make an object of an owned slab free
  * @slab: the slab, owned by the caller
- * @index: the object
+ * @index: its index
+ * @obj: the object
  *
  * The caller counts the free down in slab->ttl, and looks at the slab's lists
  * when that gets to 0.
@@ -294,9 +307,10 @@ static __always_inline bool bsa_set_free(unsigned long *free,
  * Return: false if the object is free already; nothing has changed then.
  */
 static __always_inline bool bsa_slab_put(struct bsa_page *slab,
-					 unsigned long index)
+					 unsigned long index, const void *obj)
 {
-	return bsa_set_free(slab->free, index);
+	return bsa_set_free(slab->free, index, obj,
+			    bsa_class_size(slab->class));
 }
 
 /**
@@ -316,6 +330,7 @@ static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 	unsigned long base = (unsigned long)objs[0] & ~mask;
 	unsigned long *free = slab->free;
 	unsigned int shift = slab->shift;
+	size_t room = bsa_class_size(slab->class);
 	bool full = slab->state == BSA_PAGE_SLAB_FULL;
 	size_t i, max = min_t(size_t, nr, full ? slab->capacity : slab->ttl);
 
@@ -325,7 +340,7 @@ static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 			break;
 		index = ror64(index, shift);
 		if (unlikely(index >= BSA_MAX_OBJECTS ||
-			     !bsa_set_free(free, index)))
+			     !bsa_set_free(free, index, objs[i], room)))
 			break;
 	}
 	if (i)

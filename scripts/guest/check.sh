@@ -297,7 +297,11 @@ read_debugfs() {
 run_kunit() {
 	# insmod waits for the tests, and for some of them minutes.
 	echo 600 >/proc/sys/kernel/hung_task_timeout_secs
-	insmod /modules/bsa.ko size=64M || return
+	# The tests count bytes, pages and objects.
+	redzones=
+	! grep -q ' kasan_report$' /proc/kallsyms || redzones=redzones=N
+	# shellcheck disable=SC2086 # one word or none
+	insmod /modules/bsa.ko size=64M $redzones || return
 	read_debugfs &
 	insmod /modules/bsa_kunit.ko "$@" &&
 		{ [ "$soak" -eq 0 ] || insmod /modules/bsa_soak.ko seconds="$soak"; } &&
@@ -344,4 +348,7 @@ suite module \
 	load_unload_100_cycles \
 	leaked_memory_stays_reserved \
 	$leaks $more
+
+# shellcheck source=tools.sh
+. /tools.sh
 tell end

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the kernel's own debugging tools are told
+ *
+ * For KASAN and kmemleak a heap is one large allocation, within which all is
+ * well. So they are told what happens in there. Each function compiles to
+ * nothing where the kernel lacks the tool.
+ *
+ *   KASAN     all of a section but its metadata is poisoned, except what
+ *             callers hold: of that as many bytes as they asked for
+ *   kmemleak  knows each object and each block that a caller holds, and scans
+ *             them, and nothing else of a section
+ *   fail_alloc  makes allocations fail on request, as failslab does
+ *
+ * What is handed out is made known last; what is taken back is forgotten before
+ * anybody else can get it, but only once it is known to be live: so a free that
+ * is refused changes nothing here either.
+ */
+#ifndef _BSA_TOOLS_H
+#define _BSA_TOOLS_H
+
+#include <linux/fault-inject.h>
+#include <linux/kasan.h>
+#include <linux/kmemleak.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+/* Is anybody told about frees? */
+#define BSA_WATCHED	(IS_ENABLED(CONFIG_KASAN_GENERIC) || \
+			 IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
+
+#ifdef CONFIG_KASAN_GENERIC
+extern bool bsa_redzones;
+
+void bsa_poison(const void *ptr, size_t room);
+void bsa_unpoison(const void *ptr, size_t size, size_t room);
+
+static inline bool bsa_wants_redzones(void)
+{
+	return READ_ONCE(bsa_redzones);
+}
+#else
+static inline void bsa_poison(const void *ptr, size_t room)
+{
+}
+
+static inline void bsa_unpoison(const void *ptr, size_t size, size_t room)
+{
+}
+
+static inline bool bsa_wants_redzones(void)
+{
+	return false;
+}
+#endif
+
+#ifdef CONFIG_DEBUG_KMEMLEAK
+void bsa_track(const void *ptr, size_t room);
+void bsa_untrack(const void *ptr);
+#else
+static inline void bsa_track(const void *ptr, size_t room)
+{
+}
+
+static inline void bsa_untrack(const void *ptr)
+{
+}
+#endif
+
+#ifdef CONFIG_FAULT_INJECTION
+extern struct fault_attr bsa_fail_alloc;
+
+bool bsa_should_fail(size_t size);
+
+static inline bool bsa_may_fail(void)
+{
+	return READ_ONCE(bsa_fail_alloc.probability);
+}
+#else
+static inline bool bsa_should_fail(size_t size)
+{
+	return false;
+}
+
+static inline bool bsa_may_fail(void)
+{
+	return false;
+}
+#endif
+
+/**
+ * bsa_wants_slow_path - is there anything that the fast paths do not do?
+ */
+static inline bool bsa_wants_slow_path(void)
+{
+	return bsa_may_fail() || bsa_wants_redzones();
+}
+
+/**
+ * bsa_hand_out - a caller gets memory
+ * @ptr: object or block of pages
+ * @size: bytes that the caller asked for
+ * @room: bytes that there are
+ */
+static inline void bsa_hand_out(const void *ptr, size_t size, size_t room)
+{
+	bsa_unpoison(ptr, size, room);
+	bsa_track(ptr, room);
+}
+
+/**
+ * bsa_take_back - a caller gives memory back
+ * @ptr: object or block of pages
+ * @room: its bytes
+ */
+static inline void bsa_take_back(const void *ptr, size_t room)
+{
+	bsa_untrack(ptr);
+	bsa_poison(ptr, room);
+}
+
+/**
+ * bsa_clear - zero memory that may be poisoned
+ * @ptr: first byte
+ * @room: bytes
+ */
+static inline void bsa_clear(void *ptr, size_t room)
+{
+	kasan_disable_current();
+	memset(ptr, 0, room);
+	kasan_enable_current();
+}
+
+/**
+ * bsa_copy - copy memory that may be poisoned
+ * @to: where to
+ * @from: where from
+ * @size: bytes
+ */
+static inline void bsa_copy(void *to, const void *from, size_t size)
+{
+	kasan_disable_current();
+	memcpy(to, from, size);
+	kasan_enable_current();
+}
+
+/**
+ * bsa_hidden - an address as kmemleak does not recognize it, and back
+ * @addr: either
+ *
+ * For addresses of objects that lie in memory that is scanned, but do not mean
+ * that somebody holds the object.
+ */
+static __always_inline unsigned long bsa_hidden(unsigned long addr)
+{
+	return IS_ENABLED(CONFIG_DEBUG_KMEMLEAK) ? ~addr : addr;
+}
+
+/**
+ * bsa_with_redzone - what to allocate so that what follows is nobody's
+ * @size: bytes that a caller asked for
+ *
+ * KASAN tells what was done by the first 8 aligned bytes none of which may be
+ * accessed, so there are as many. A power of two stays one, for the sake of its
+ * alignment.
+ */
+static inline size_t bsa_with_redzone(size_t size)
+{
+	if (!bsa_wants_redzones() || size > SIZE_MAX / 4)
+		return size;
+	return is_power_of_2(size) ? max(2 * size, 16UL) : round_up(size, 8) + 8;
+}
+
+#endif /* _BSA_TOOLS_H */

@@ -1413,8 +1413,7 @@ static void heap_works_in_hard_interrupts(struct kunit *test)
 
 	/* On another CPU, which frees an object of this one as well. */
 	call.to_free = get(test, call.heap, 100, 1);
-	KUNIT_ASSERT_EQ(test, smp_call_function_single(1, call_in_irq, &call,
-						       true), 0);
+	bsa_test_call_in_irq(test, call_in_irq, &call);
 	KUNIT_EXPECT_TRUE(test, call.in_irq);
 	KUNIT_ASSERT_NOT_NULL(test, call.object);
 	KUNIT_EXPECT_EQ(test, owner_of(call.object), 1);

@@ -14,6 +14,7 @@
 #include <linux/io.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
+#include <linux/smp.h>
 
 enum bsa_test_kind {
 	BSA_TEST_HEAP,
@@ -131,6 +132,49 @@ void bsa_test_set_cpu(struct kunit *test, unsigned int cpu)
 			      "the tests need CPU %u", cpu);
 	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(cpu)), 0);
 	KUNIT_ASSERT_EQ(test, raw_smp_processor_id(), cpu);
+}
+
+/**
+ * struct irq_call - a call that has to be made in an interrupt
+ * @fn: the function
+ * @data: its parameter
+ * @called: it has been made
+ */
+struct irq_call {
+	void (*fn)(void *data);
+	void *data;
+	bool called;
+};
+
+static void call_in_irq(void *data)
+{
+	struct irq_call *call = data;
+
+	call->called = in_hardirq();
+	if (call->called)
+		call->fn(call->data);
+}
+
+/**
+ * bsa_test_call_in_irq - call a function in a hard interrupt of CPU 1
+ * @test: the test
+ * @fn: the function
+ * @data: its parameter
+ *
+ * A CPU that wakes up makes its calls without an interrupt; it is asked again.
+ */
+void bsa_test_call_in_irq(struct kunit *test, void (*fn)(void *data),
+			  void *data)
+{
+	struct irq_call call = { .fn = fn, .data = data };
+	unsigned int left = 1000;
+
+	do {
+		KUNIT_ASSERT_EQ(test, 0,
+				smp_call_function_single(1, call_in_irq, &call,
+							 true));
+	} while (!call.called && --left);
+	KUNIT_ASSERT_TRUE(test, call.called);
 }
 
 /**

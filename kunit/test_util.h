@@ -31,6 +31,8 @@ extern struct kunit_suite bsa_stress_suite;
 int bsa_test_init(struct kunit *test);
 void bsa_test_exit(struct kunit *test);
 void bsa_test_set_cpu(struct kunit *test, unsigned int cpu);
+void bsa_test_call_in_irq(struct kunit *test, void (*fn)(void *data),
+			  void *data);
 
 void *bsa_test_memory(struct kunit *test, size_t size, gfp_t gfp);
 void *bsa_test_low_memory(struct kunit *test, size_t size);

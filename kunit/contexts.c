@@ -273,15 +273,19 @@ static void start_timer(struct source *source, enum bsa_context context)
 			      HRTIMER_MODE_REL_PINNED_HARD);
 }
 
+/*
+ * A CPU that wakes up makes its calls outside of any interrupt, and must not find
+ * more to do by them then. So all else is left to the timer.
+ */
 static void on_call(void *data)
 {
 	struct source *source = this_cpu_ptr(&sources);
 	unsigned long context = (unsigned long)data;
 
-	if (context == BSA_HARD_TIMER)
-		start_timer(source, context);
+	if (context == BSA_IPI)
+		arrive(source, context);
 	else
-		set_off(source, context);
+		start_timer(source, context);
 }
 
 static void init_source(void *unused)

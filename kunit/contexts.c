@@ -355,6 +355,15 @@ void bsa_contexts_stop(void)
 	stop_nmis();
 }
 
+/*
+ * On its way up and down a CPU takes interrupts when the thread that runs its
+ * softirqs, on PREEMPT_RT all of them, is parked.
+ */
+static bool can_be_interrupted(unsigned int cpu, enum bsa_context context)
+{
+	return context == BSA_SOFTIRQ ? cpu_active(cpu) : cpu_online(cpu);
+}
+
 /**
  * bsa_interrupt - interrupt a CPU
  * @cpu: which one; this one is interrupted within microseconds
@@ -368,7 +377,8 @@ void bsa_interrupt(unsigned int cpu, enum bsa_context context)
 	struct source *source = per_cpu_ptr(&sources, cpu);
 
 	preempt_disable();
-	if (cpu_online(cpu) && !test_and_set_bit_lock(context, &source->sent)) {
+	if (can_be_interrupted(cpu, context) &&
+	    !test_and_set_bit_lock(context, &source->sent)) {
 		if (cpu == smp_processor_id())
 			start_timer(source, context);
 		else if (context == BSA_NMI)

@@ -188,7 +188,9 @@ static void exit_heap(struct bsa_heap *heap, bool in_use)
 	bsa_percpu_exit(heap);
 	bsa_buddy_destroy(&heap->buddy);
 	bsa_debug_exit(heap);
-	if (!in_use)
+	if (in_use)
+		bsa_abandon(&heap->reserved);
+	else
 		bsa_unreserve(&heap->reserved);
 }
 

@@ -543,6 +543,16 @@ static noinline bool refill_more(struct bsa_cpu *c, struct bsa_class *class)
 	return new_slab(c, class);
 }
 
+/* Have others freed enough in the current word? */
+static __always_inline bool worth_draining(const struct bsa_class *class)
+{
+	unsigned long remote = READ_ONCE(class->free[BSA_REMOTE]);
+
+	/* Without an active slab there is nothing. */
+	return remote && hweight_long(remote & ~bsa_slab_holes(class->active)) >=
+			 DRAIN_WORTH;
+}
+
 /* Take an object where the fast path found none. */
 static __always_inline bool take(struct bsa_cpu *c, struct bsa_class *class,
 				 void **obj)
@@ -563,8 +573,7 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 	void *obj = NULL;
 	bool ready;
 
-	if (hweight_long(READ_ONCE(class->free[BSA_REMOTE])) >= DRAIN_WORTH &&
-	    c != &c->heap->shared) {
+	if (worth_draining(class) && c != &c->heap->shared) {
 		bsa_slabs_drain_word(&c->slabs, class);
 		if (bsa_class_take(class, &obj))
 			return obj;
@@ -1279,8 +1288,8 @@ static noinline bool free_debug(struct bsa_heap *heap, struct bsa_page *slab,
 }
 
 /*
- * As free_other(), without any hope. All frees come here where the kernel wants
- * them to zero, and those of a heap with debug=.
+ * As free_other(), where the CPU was busy, or the heap is perhaps another; where
+ * the kernel wants frees to zero, and in a heap with debug=, all of them.
  */
 static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 			       struct bsa_cpu __percpu *cpu,

@@ -68,18 +68,32 @@ static void give_back(unsigned long pfn, unsigned long nr_pages)
 }
 
 /**
+ * bsa_abandon - leave pages to whoever may still write to them
+ * @extents: from bsa_reserve(); empty afterwards
+ *
+ * They are reserved until the next boot.
+ */
+void bsa_abandon(struct list_head *extents)
+{
+	struct bsa_extent *extent, *next;
+
+	list_for_each_entry_safe(extent, next, extents, node) {
+		list_del(&extent->node);
+		kfree(extent);
+	}
+}
+
+/**
  * bsa_unreserve - give pages back to the kernel
  * @extents: from bsa_reserve(); empty afterwards
  */
 void bsa_unreserve(struct list_head *extents)
 {
-	struct bsa_extent *extent, *next;
+	struct bsa_extent *extent;
 
-	list_for_each_entry_safe(extent, next, extents, node) {
+	list_for_each_entry(extent, extents, node)
 		give_back(extent->pfn, extent->nr_pages);
-		list_del(&extent->node);
-		kfree(extent);
-	}
+	bsa_abandon(extents);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_unreserve);
 

@@ -287,15 +287,19 @@ static void start_timer(struct source *source, enum bsa_context context)
 			      HRTIMER_MODE_REL_PINNED_HARD);
 }
 
+/*
+ * A CPU that wakes up makes its calls outside of any interrupt, and must not find
+ * more to do by them then. So all else is left to the timer.
+ */
 static void on_call(void *data)
 {
 	struct source *source = this_cpu_ptr(&sources);
 	unsigned long context = (unsigned long)data;
 
-	if (context == BSA_HARD_TIMER)
-		start_timer(source, context);
+	if (context == BSA_IPI)
+		arrive(source, context);
 	else
-		set_off(source, context);
+		start_timer(source, context);
 }
 
 static void init_source(void *unused)
@@ -365,6 +369,15 @@ void bsa_contexts_stop(void)
 	stop_nmis();
 }
 
+/*
+ * On its way up and down a CPU takes interrupts when the thread that runs its
+ * softirqs, on PREEMPT_RT all of them, is parked.
+ */
+static bool can_be_interrupted(unsigned int cpu, enum bsa_context context)
+{
+	return context == BSA_SOFTIRQ ? cpu_active(cpu) : cpu_online(cpu);
+}
+
 /**
  * bsa_interrupt - interrupt a CPU
  * @cpu: which one; this one is interrupted within microseconds
@@ -378,7 +391,8 @@ void bsa_interrupt(unsigned int cpu, enum bsa_context context)
 	struct source *source = per_cpu_ptr(&sources, cpu);
 
 	preempt_disable();
-	if (cpu_online(cpu) && !test_and_set_bit_lock(context, &source->sent)) {
+	if (can_be_interrupted(cpu, context) &&
+	    !test_and_set_bit_lock(context, &source->sent)) {
 		if (cpu == smp_processor_id())
 			start_timer(source, context);
 		else if (context == BSA_NMI)

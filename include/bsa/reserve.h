@@ -35,5 +35,6 @@ struct bsa_reservation {
 
 int bsa_reserve(struct list_head *extents, const struct bsa_reservation *want);
 void bsa_unreserve(struct list_head *extents);
+void bsa_abandon(struct list_head *extents);
 
 #endif /* _BSA_RESERVE_H */

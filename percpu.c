@@ -573,7 +573,8 @@ static __always_inline void *alloc_owner(struct bsa_cpu *c,
 	void *obj = NULL;
 	bool ready;
 
-	if (worth_draining(class) && c != &c->heap->shared) {
+	/* What the shared set has is not to be looked at without its lock. */
+	if (c != &c->heap->shared && worth_draining(class)) {
 		bsa_slabs_drain_word(&c->slabs, class);
 		if (bsa_class_take(class, &obj))
 			return obj;

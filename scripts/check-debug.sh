@@ -9,6 +9,8 @@
 #   kcsan   data races, also those that only weaker processors have
 #   rt      what may not be done on PREEMPT_RT
 #   zero    memory is zeroed when it is freed (init_on_free)
+#   watch   heaps watch their callers (debug=1); without the tests that count slots,
+#           or look at what the fast path does
 #
 # All are built from the one source that has PREEMPT_RT itself.
 
@@ -16,9 +18,9 @@
 
 kernel=6.12
 case ${1:-all} in
-all) configs=(kasan kcsan rt zero) ;;
-kasan | kcsan | rt | zero) configs=("$1") ;;
-*) die "CONFIG=$1 is not known: kasan, kcsan, rt and zero are" ;;
+all) configs=(kasan kcsan rt zero watch) ;;
+kasan | kcsan | rt | zero | watch) configs=("$1") ;;
+*) die "CONFIG=$1 is not known: kasan, kcsan, rt, zero and watch are" ;;
 esac
 
 # They are several times slower.

@@ -327,7 +327,7 @@ run_kunit() {
 	# The tests count bytes, pages and objects.
 	redzones=
 	! grep -q ' kasan_report$' /proc/kallsyms || redzones=redzones=N
-	# APPEND=bsa_debug=1 make check: the tests on heaps that are watched.
+	# With CONFIG=watch the heaps of the tests watch.
 	# shellcheck disable=SC2086,SC2154 # one word or none; made by the kernel
 	insmod /modules/bsa.ko size=64M "debug=${bsa_debug:-0}" $redzones || return
 	read_debugfs &

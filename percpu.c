@@ -54,8 +54,9 @@
  *
  * A free of an object that is free already stores nothing. But between looking
  * at slab->owner and at the bit it could be overtaken, and the slab become
- * somebody else's. So the reclaimer first makes the slab nobody's, and then looks
- * at idle: as long as it names a slab, a free is under way, and if it names this
+ * somebody else's. So every free names its slab in idle until then, whoever owns
+ * it, and the reclaimer first makes the slab nobody's, and then looks at idle of
+ * all CPUs: as long as one names a slab, a free is under way, and if it names this
  * slab it is left alone. What remains is the time for which a store stays in the
  * store buffer of the CPU that frees twice, since no barrier is on the fast path.
  *
@@ -279,8 +280,7 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	preempt_enable();
 	return;
 odd:
-	barrier();
-	__this_cpu_write(cpu->idle, idle);
+	/* The slab is named until they have looked at its bits. */
 	if (second)
 		heap_free_other(slab, ptr, cpu, idle, _RET_IP_);
 	else
@@ -620,8 +620,30 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 
 static void release_held(struct bsa_heap *heap, bool all);
 
-/* How often a reclaim looks whether a free on another CPU is over. */
+/* How often a reclaim looks whether a free of something else is over. */
 #define IDLE_LOOKS	64
+
+/* Is a CPU in the middle of a free into the slab? */
+static bool is_named(struct bsa_heap *heap, const struct bsa_page *slab)
+{
+	unsigned int cpu, looks;
+	unsigned long idle;
+
+	for_each_possible_cpu(cpu) {
+		looks = cpu == raw_smp_processor_id() ? 1 : IDLE_LOOKS;
+		do {
+			idle = READ_ONCE(per_cpu_ptr(heap->cpu, cpu)->idle);
+			if (idle == (unsigned long)slab)
+				return true;
+			/* A number, not a slab: nobody frees. */
+			if (idle <= U32_MAX)
+				break;
+			/* The interruption of a free that names it, perhaps. */
+			cpu_relax();
+		} while (--looks);
+	}
+	return false;
+}
 
 /*
  * Take a slab away from its owner, if it is unused and no free is about to touch
@@ -630,22 +652,13 @@ static void release_held(struct bsa_heap *heap, bool all);
 static bool take_away(struct bsa_cpu *c, struct bsa_page *slab)
 {
 	u32 owner = c->slabs.owner;
-	unsigned int looks = c->cpu == raw_smp_processor_id() ? 1 : IDLE_LOOKS;
-	unsigned long idle;
 
 	if (!bsa_slab_is_unused(slab))
 		return false;
 	WRITE_ONCE(slab->owner, BSA_NOBODY);
 	/* A free that comes from here on finds that; pairs with free_fast(). */
 	smp_mb();
-	do {
-		idle = READ_ONCE(c->idle);
-		/* A number, not a slab: nobody frees. */
-		if (idle <= U32_MAX)
-			break;
-		cpu_relax();
-	} while (--looks);
-	if (idle == (unsigned long)slab) {
+	if (is_named(c->heap, slab)) {
 		WRITE_ONCE(slab->owner, owner);
 		return false;
 	}
@@ -862,6 +875,7 @@ void bsa_percpu_flush(struct bsa_heap *heap)
 	reclaim(heap, BSA_ALL_CLASSES, RECLAIM_EVERYWHERE, GFP_KERNEL);
 	reclaim(heap, BSA_ALL_CLASSES, RECLAIM_AGAIN, GFP_KERNEL);
 }
+EXPORT_SYMBOL_IF_KUNIT(bsa_percpu_flush);
 
 static void warn_failed(struct bsa_heap *heap, size_t size, bool low,
 			gfp_t gfp, unsigned long caller)
@@ -1267,6 +1281,14 @@ static __always_inline bool free_remote(const void *ptr, struct bsa_page *slab,
 	return true;
 }
 
+/* The CPU has looked at the bits of the slab that @idle gave way to. */
+static __always_inline void unname(struct bsa_cpu __percpu *cpu,
+				   unsigned long idle)
+{
+	barrier();
+	__this_cpu_write(cpu->idle, idle);
+}
+
 /* Zero an object that is about to be freed, if it is one. */
 static void clear_object(const void *ptr, struct bsa_page *slab)
 {
@@ -1278,9 +1300,13 @@ static void clear_object(const void *ptr, struct bsa_page *slab)
 
 /* Free an object of a heap with debug=. */
 static noinline bool free_debug(struct bsa_heap *heap, struct bsa_page *slab,
-				const void *ptr, unsigned long caller)
+				const void *ptr, unsigned long idle,
+				unsigned long caller)
 {
-	if (!bsa_debug_free(heap, slab, ptr, caller))
+	bool freed = bsa_debug_free(heap, slab, ptr, caller);
+
+	unname(heap->cpu, idle);
+	if (!freed)
 		return false;
 	bsa_take_back(ptr, bsa_class_size(slab->class));
 	this_cpu_inc(heap->cpu->remote_frees);
@@ -1294,7 +1320,7 @@ static noinline bool free_debug(struct bsa_heap *heap, struct bsa_page *slab,
  */
 static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 			       struct bsa_cpu __percpu *cpu,
-			       unsigned long caller)
+			       unsigned long idle, unsigned long caller)
 {
 	struct bsa_heap *heap = this_cpu_read(cpu->heap);
 	u32 owner = READ_ONCE(slab->owner);
@@ -1302,12 +1328,13 @@ static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 	bool freed = false;
 
 	if (ours && bsa_debug_on(heap)) {
-		freed = free_debug(heap, slab, ptr, caller);
+		freed = free_debug(heap, slab, ptr, idle, caller);
 	} else if (ours) {
 		if (want_init_on_free())
 			clear_object(ptr, slab);
 		freed = free_remote(ptr, slab, cpu, owner);
 	}
+	unname(cpu, idle);
 	if (freed)
 		preempt_enable();
 	else
@@ -1316,7 +1343,8 @@ static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 
 /*
  * Any free that the fast path does not serve, above all that of an object in
- * another CPU's slab; also where the fast path was interrupted. Preemption is
+ * another CPU's slab; also where the fast path was interrupted. The CPU's idle,
+ * which was @idle, names the slab, and is itself again afterwards. Preemption is
  * off, and on again afterwards.
  */
 static noinline void free_other(const void *ptr, struct bsa_page *slab,
@@ -1324,11 +1352,16 @@ static noinline void free_other(const void *ptr, struct bsa_page *slab,
 				unsigned long idle, unsigned long caller)
 {
 	u32 owner = READ_ONCE(slab->owner);
+	bool freed;
 
 	/* If this CPU was idle, that is its number, one of the heap's. */
-	if (unlikely(((u32)idle ^ owner) & OWNER_HEAP_MASK))
-		free_slow(ptr, slab, cpu, caller);
-	else if (unlikely(!free_remote(ptr, slab, cpu, owner)))
+	if (unlikely(((u32)idle ^ owner) & OWNER_HEAP_MASK)) {
+		free_slow(ptr, slab, cpu, idle, caller);
+		return;
+	}
+	freed = free_remote(ptr, slab, cpu, owner);
+	unname(cpu, idle);
+	if (unlikely(!freed))
 		free_odd(ptr, slab, cpu, owner, caller);
 	else
 		preempt_enable();
@@ -1801,8 +1834,9 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_bulk);
  */
 void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 {
+	struct bsa_page *slab;
+	unsigned long idle;
 	size_t i = 0, freed;
-	const void *ptr;
 
 	heap = heap ?: &bsa_default_heap;
 	while (i < nr) {
@@ -1811,8 +1845,11 @@ void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 		if (freed)
 			continue;
 		preempt_disable();
-		ptr = ptrs[i++];
-		free_slow(ptr, bsa_page_of(ptr), heap->cpu, _RET_IP_);
+		slab = bsa_page_of(ptrs[i]);
+		idle = __this_cpu_read(heap->cpu->idle);
+		__this_cpu_write(heap->cpu->idle, (unsigned long)slab);
+		barrier();
+		free_slow(ptrs[i++], slab, heap->cpu, idle, _RET_IP_);
 	}
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_bulk);

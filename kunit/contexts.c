@@ -45,6 +45,7 @@
  * @due: a bit for each that the timer is to set off
  * @stepping: the CPU is between bsa_step_begin() and bsa_step_end()
  * @at_once: the function that it does not walk through
+ * @ip: the instruction before which it was interrupted
  */
 struct source {
 	struct hrtimer timer;
@@ -56,6 +57,7 @@ struct source {
 	unsigned long due;
 	bool stepping;
 	void *at_once;
+	unsigned long ip;
 };
 
 static DEFINE_PER_CPU(struct source, sources);
@@ -183,7 +185,10 @@ static int on_step(struct notifier_block *block, unsigned long what, void *data)
 	*dr6 &= ~DR_STEP;
 	if (step_over(args->regs))
 		return NOTIFY_STOP;
+	__this_cpu_write(sources.ip, args->regs->ip);
 	interrupted(BSA_STEP);
+	if (!__this_cpu_read(sources.stepping))
+		args->regs->flags &= ~X86_EFLAGS_TF;
 	/* Many steps take their time, with preemption off. */
 	touch_softlockup_watchdog();
 	return NOTIFY_STOP;
@@ -429,6 +434,22 @@ void bsa_step_begin(void)
 	preempt_disable();
 	__this_cpu_write(sources.stepping, true);
 	set_stepping(true);
+}
+
+/**
+ * bsa_step_ip - where this CPU has been interrupted; from within an interruption
+ */
+unsigned long bsa_step_ip(void)
+{
+	return __this_cpu_read(sources.ip);
+}
+
+/**
+ * bsa_step_last - do not interrupt this CPU again; from within an interruption
+ */
+void bsa_step_last(void)
+{
+	__this_cpu_write(sources.stepping, false);
 }
 
 /**

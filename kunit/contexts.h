@@ -34,6 +34,8 @@ void bsa_contexts_stop(void);
 void bsa_interrupt(unsigned int cpu, enum bsa_context context);
 void bsa_nmi_here(void);
 void bsa_step_begin(void);
+void bsa_step_last(void);
+unsigned long bsa_step_ip(void);
 void bsa_step_end(void);
 
 #endif /* _BSA_TEST_CONTEXTS_H */

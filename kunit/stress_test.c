@@ -11,6 +11,7 @@
 #include "contexts.h"
 #include "test_util.h"
 
+#include <bsa/validate.h>
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
@@ -29,9 +30,9 @@ static unsigned long seed;
 module_param(seed, ulong, 0444);
 MODULE_PARM_DESC(seed, "seed of the random operations (default 0: choose one)");
 
-static unsigned int ops = 1000000;
+static unsigned int ops = 10000000;
 module_param(ops, uint, 0444);
-MODULE_PARM_DESC(ops, "number of random operations (default 1000000)");
+MODULE_PARM_DESC(ops, "number of random operations (default 10000000)");
 
 /* On 6.1 suites run before the module's parameters are parsed. */
 static unsigned long parameter(const char *name, unsigned long value)
@@ -1576,6 +1577,177 @@ static void nmis_may_come_at_every_instruction(struct kunit *test)
 }
 
 /*
+ * A free that is overtaken
+ */
+
+enum { FREEING, STOPPED, OVERTAKEN, FREED };
+
+/**
+ * struct overtaken - a free that is stopped after some instruction
+ * @heap: a small one
+ * @ptr: what is freed once too often
+ * @bsa: the module
+ * @at: after how many of its instructions
+ * @step: how many there have been
+ * @state: how far things have got
+ */
+struct overtaken {
+	struct bsa_heap *heap;
+	void *ptr;
+	const struct module *bsa;
+	unsigned int at;
+	unsigned int step;
+	atomic_t state;
+};
+
+static void stop_at_step(enum bsa_context context)
+{
+	struct overtaken *o = crew.data;
+
+	/* What it calls of the kernel is none of its own. */
+	if (!within_module_core(bsa_step_ip(), o->bsa) || o->step++ != o->at)
+		return;
+	atomic_set_release(&o->state, STOPPED);
+	while (atomic_read_acquire(&o->state) != OVERTAKEN)
+		cpu_relax();
+	bsa_step_last();
+}
+
+static void free_step_by_step(struct worker *w)
+{
+	struct overtaken *o = crew.data;
+
+	bsa_step_begin();
+	bsa_heap_free(o->heap, o->ptr);
+	bsa_step_end();
+	atomic_set_release(&o->state, FREED);
+}
+
+static void wait_while(struct overtaken *o, int state)
+{
+	while (atomic_read_acquire(&o->state) == state)
+		cond_resched();
+}
+
+/*
+ * Have a slab of CPU 1 that is not active and has no live object; return one of
+ * its objects, not the one at its start. No other slab has bitmaps in pages then.
+ */
+static void *free_slab(struct kunit *test, struct bsa_heap *heap, size_t size)
+{
+	void *ptrs[2];
+
+	bsa_test_set_cpu(test, 1);
+	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, size, BSA_TEST_GFP, 2,
+						  ptrs), 2);
+	bsa_heap_free(heap, ptrs[0]);
+	bsa_percpu_flush(heap);
+	bsa_heap_free(heap, ptrs[1]);
+	bsa_test_set_cpu(test, 0);
+	return ptrs[1];
+}
+
+static const struct module *bsa_module(void)
+{
+	struct module_use *use;
+
+	list_for_each_entry(use, &THIS_MODULE->target_list, target_list)
+		if (!strcmp(use->target->name, "bsa"))
+			return use->target;
+	return NULL;
+}
+
+/* Get all that can be had without waiting for others, and write all over it. */
+static unsigned int take_all(struct bsa_heap *heap, size_t size, void **ptrs,
+			     void *wanted, bool *got)
+{
+	unsigned int nr;
+
+	for (nr = 0; ; nr++) {
+		ptrs[nr] = bsa_heap_alloc(heap, size, 1,
+					  GFP_ATOMIC | __GFP_NOWARN);
+		if (!ptrs[nr])
+			return nr;
+		*got |= PFN_DOWN((unsigned long)ptrs[nr]) ==
+			PFN_DOWN((unsigned long)wanted);
+		memset(ptrs[nr], 0, size);
+	}
+}
+
+static void expect_untouched(struct kunit *test, struct overtaken *o,
+			     size_t size, unsigned int nr, void **ptrs)
+{
+	unsigned int i, touched = 0;
+
+	for (i = 0; i < nr; i++)
+		touched += !bsa_test_all_bytes(ptrs[i], 0, size);
+	KUNIT_EXPECT_EQ_MSG(test, touched, 0U, "after %u instructions", o->at);
+	KUNIT_EXPECT_EQ_MSG(test, bsa_validate(o->heap, NULL, true), 0,
+			    "after %u instructions", o->at);
+}
+
+/*
+ * The second free of an object is stopped after each of its instructions, and
+ * meanwhile another CPU takes the slab, for pages or for other objects.
+ */
+static void overtake(struct kunit *test, unsigned int cpu, size_t size,
+		     size_t other_size)
+{
+	struct overtaken o = {
+		.heap = bsa_test_heap(test, SZ_32K),
+		.bsa = bsa_module(),
+	};
+	void **ptrs = stress_memory(test, SZ_32K / 16 * sizeof(*ptrs));
+	unsigned long refused;
+	unsigned int nr, taken = 0;
+	bool got, over;
+
+	KUNIT_ASSERT_NOT_NULL(test, o.bsa);
+	crew.data = &o;
+	do {
+		o.ptr = free_slab(test, o.heap, size);
+		refused = bsa_test_stats(o.heap).refused_frees;
+		o.step = 0;
+		atomic_set(&o.state, FREEING);
+		start_workers(test, cpumask_of(cpu), free_step_by_step);
+		wait_while(&o, FREEING);
+		nr = 0;
+		got = false;
+		over = false;
+		if (atomic_read_acquire(&o.state) == STOPPED) {
+			over = bsa_test_stats(o.heap).refused_frees > refused;
+			nr = take_all(o.heap, other_size, ptrs, o.ptr, &got);
+			atomic_set_release(&o.state, OVERTAKEN);
+			wait_while(&o, OVERTAKEN);
+		}
+		join_workers(test);
+		taken += got;
+		expect_untouched(test, &o, other_size, nr, ptrs);
+		bsa_test_give_back(o.heap, nr, ptrs);
+		KUNIT_ASSERT_EQ(test, bsa_test_stats(o.heap).live_objects, 0);
+		/* What follows only prints. */
+	} while (o.step > o.at++ && !over);
+	kunit_info(test, "%zu bytes on CPU %u: overtaken at %u of %u instructions\n",
+		   size, cpu, taken, o.at);
+	KUNIT_EXPECT_GT(test, taken, 0U);
+}
+
+static void second_free_may_be_overtaken_at_every_instruction(struct kunit *test)
+{
+	static const struct {
+		u16 size;
+		u16 other_size;
+	} cases[] = { { 8, PAGE_SIZE }, { 8, 16 }, { 64, 128 }, { 384, 768 } };
+	unsigned int i, cpu;
+
+	KUNIT_ASSERT_EQ(test, bsa_contexts_start(stop_at_step), 0);
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		for (cpu = 1; cpu <= 2; cpu++)
+			overtake(test, cpu, cases[i].size, cases[i].other_size);
+	bsa_contexts_stop();
+}
+
+/*
  * CPUs that come and go
  */
 
@@ -1840,6 +2012,7 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE(pages_freed_in_nmi_are_free),
 	KUNIT_CASE(objects_freed_in_nmi_wait_for_no_lock),
 	KUNIT_CASE(nmis_may_come_at_every_instruction),
+	KUNIT_CASE(second_free_may_be_overtaken_at_every_instruction),
 	KUNIT_CASE(cpu_leaves_its_memory_to_others),
 	KUNIT_CASE(cpus_come_and_go_under_load),
 	KUNIT_CASE(objects_of_an_idle_cpu_are_reused),

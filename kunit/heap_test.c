@@ -18,7 +18,9 @@
 #include <linux/preempt.h>
 #include <linux/sizes.h>
 #include <linux/smp.h>
+#include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/tracepoint.h>
 
 /* A heap in one region of memory that the kernel gave. */
 static struct bsa_heap *region_heap(struct kunit *test, size_t size,
@@ -1444,6 +1446,127 @@ static void heap_works_with_interrupts_off(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 2);
 }
 
+#if defined(CONFIG_TRACEPOINTS) && !defined(CONFIG_DEBUG_KMEMLEAK)
+
+/* Counts what a task gets from the kernel, but not in its interrupts. */
+struct kernel_use {
+	struct task_struct *task;
+	unsigned long nr;
+	struct tracepoint *page_alloc;
+	struct tracepoint *kmalloc;
+	struct tracepoint *cache_alloc;
+};
+
+static void count_use(void *data)
+{
+	struct kernel_use *use = data;
+
+	if (current == use->task && in_task())
+		use->nr++;
+}
+
+static void on_page_alloc(void *data, struct page *page, unsigned int order,
+			  gfp_t gfp, int migratetype)
+{
+	count_use(data);
+}
+
+static void on_kmalloc(void *data, unsigned long caller, const void *ptr,
+		       size_t req, size_t size, gfp_t gfp, int node)
+{
+	count_use(data);
+}
+
+static void on_cache_alloc(void *data, unsigned long caller, const void *ptr,
+			   struct kmem_cache *cache, gfp_t gfp, int node)
+{
+	count_use(data);
+}
+
+static void find_tracepoint(struct tracepoint *tp, void *data)
+{
+	struct kernel_use *use = data;
+
+	if (!strcmp(tp->name, "mm_page_alloc"))
+		use->page_alloc = tp;
+	else if (!strcmp(tp->name, "kmalloc"))
+		use->kmalloc = tp;
+	else if (!strcmp(tp->name, "kmem_cache_alloc"))
+		use->cache_alloc = tp;
+}
+
+static void use_every_call(struct bsa_heap *heap, void **ptrs, size_t max)
+{
+	static const u16 sizes[] = { 1, 64, 200, 1500, 2048, 5000, 20000 };
+	unsigned int i, nr;
+	void *ptr;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		/* Until there is none, and back. */
+		for (nr = 0; nr < max; nr++) {
+			ptrs[nr] = bsa_heap_alloc(heap, sizes[i], 1,
+						  BSA_TEST_GFP);
+			if (!ptrs[nr])
+				break;
+		}
+		bsa_test_give_back(heap, nr, ptrs);
+
+		ptr = bsa_heap_alloc(heap, sizes[i], 1,
+				     BSA_TEST_GFP | __GFP_ZERO);
+		ptr = bsa_heap_realloc(heap, ptr, 2 * sizes[i], BSA_TEST_GFP);
+		bsa_heap_free(heap, ptr);
+		bsa_heap_free(heap, bsa_heap_calloc(heap, 3, sizes[i], GFP_ATOMIC));
+		nr = bsa_heap_alloc_bulk(heap, sizes[i], GFP_ATOMIC, 20, ptrs);
+		bsa_heap_free_bulk(heap, nr, ptrs);
+	}
+	for (nr = 0; nr < max; nr++) {
+		ptrs[nr] = bsa_heap_alloc_pages(heap, 2, SZ_16K, BSA_TEST_GFP);
+		if (!ptrs[nr])
+			break;
+	}
+	while (nr--)
+		bsa_heap_free_pages(heap, ptrs[nr], 2);
+	ptr = bsa_heap_alloc_pages_lowmem(heap, 1, PAGE_SIZE, BSA_TEST_GFP);
+	bsa_heap_free_pages(heap, ptr, 1);
+}
+
+static void heap_calls_take_nothing_from_the_kernel(struct kunit *test)
+{
+	struct bsa_section_info section;
+	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	size_t max = SZ_256K / 8;
+	void **ptrs = bsa_test_array(test, max);
+	struct kernel_use use = {};
+	int err[3];
+
+	for_each_kernel_tracepoint(find_tracepoint, &use);
+	KUNIT_ASSERT_TRUE(test, use.page_alloc && use.kmalloc && use.cache_alloc);
+	err[0] = tracepoint_probe_register(use.page_alloc, on_page_alloc, &use);
+	err[1] = tracepoint_probe_register(use.kmalloc, on_kmalloc, &use);
+	err[2] = tracepoint_probe_register(use.cache_alloc, on_cache_alloc, &use);
+
+	/* That they are counted is seen first. */
+	use.task = current;
+	kfree(kmalloc(100, GFP_KERNEL));
+	KUNIT_EXPECT_GT(test, use.nr, 0UL);
+	use.nr = 0;
+	__free_page(alloc_page(GFP_KERNEL | __GFP_NOFAIL));
+	KUNIT_EXPECT_GT(test, use.nr, 0UL);
+	use.nr = 0;
+	use_every_call(heap, ptrs, max);
+	KUNIT_EXPECT_EQ(test, use.nr, 0UL);
+	use.task = NULL;
+
+	tracepoint_probe_unregister(use.page_alloc, on_page_alloc, &use);
+	tracepoint_probe_unregister(use.kmalloc, on_kmalloc, &use);
+	tracepoint_probe_unregister(use.cache_alloc, on_cache_alloc, &use);
+	tracepoint_synchronize_unregister();
+	KUNIT_EXPECT_EQ(test, err[0] | err[1] | err[2], 0);
+	KUNIT_EXPECT_GT(test, bsa_test_stats(heap).failures, 6UL);
+}
+
+#endif
+
 static void heap_loses_nothing_when_a_cpu_goes_offline(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
@@ -2038,19 +2161,30 @@ struct watched {
 	unsigned long *changed[2];
 };
 
+/* Which line of the memory, the first being 0, has the byte at this offset? */
+static size_t line_of(const struct watched *w, size_t at)
+{
+	return ((unsigned long)w->start + at) / SMP_CACHE_BYTES -
+	       (unsigned long)w->start / SMP_CACHE_BYTES;
+}
+
+static size_t nr_lines(const struct watched *w)
+{
+	return line_of(w, w->size - 1) + 1;
+}
+
 static void watch(struct kunit *test, struct watched *w, const void *start,
 		  size_t size)
 {
-	size_t first = round_down((unsigned long)start, SMP_CACHE_BYTES);
 	int cpu;
 
-	w->size = round_up((unsigned long)start + size, SMP_CACHE_BYTES) - first;
-	w->start = (void *)first;
+	w->size = size;
+	w->start = start;
 	w->copy = kunit_kzalloc(test, w->size, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, w->copy);
 	for (cpu = 0; cpu < 2; cpu++) {
 		w->changed[cpu] = kunit_kcalloc(test,
-						BITS_TO_LONGS(w->size / SMP_CACHE_BYTES),
+						BITS_TO_LONGS(nr_lines(w)),
 						sizeof(long), GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, w->changed[cpu]);
 	}
@@ -2060,14 +2194,17 @@ static void watch(struct kunit *test, struct watched *w, const void *start,
 static unsigned int record_changes(struct watched *w, size_t nr, int cpu)
 {
 	unsigned int lines = 0;
-	size_t at;
+	size_t at, size;
 
 	for (; nr--; w++) {
-		for (at = 0; at < w->size; at += SMP_CACHE_BYTES) {
-			if (!memcmp(w->copy + at, w->start + at, SMP_CACHE_BYTES))
+		for (at = 0; at < w->size; at += size) {
+			size = SMP_CACHE_BYTES -
+			       ((unsigned long)w->start + at) % SMP_CACHE_BYTES;
+			size = min(size, w->size - at);
+			if (!memcmp(w->copy + at, w->start + at, size))
 				continue;
-			memcpy(w->copy + at, w->start + at, SMP_CACHE_BYTES);
-			__set_bit(at / SMP_CACHE_BYTES, w->changed[cpu]);
+			memcpy(w->copy + at, w->start + at, size);
+			__set_bit(line_of(w, at), w->changed[cpu]);
 			lines++;
 		}
 	}
@@ -2114,7 +2251,7 @@ static void heap_cpus_write_no_cache_line_in_common(struct kunit *test)
 	watch(test, &w[4], ptr, (section.size >> PAGE_SHIFT) * sizeof(struct bsa_page));
 	record_changes(w, ARRAY_SIZE(w), 0);
 	for (i = 0; i < ARRAY_SIZE(w); i++)
-		bitmap_zero(w[i].changed[0], w[i].size / SMP_CACHE_BYTES);
+		bitmap_zero(w[i].changed[0], nr_lines(&w[i]));
 
 	for (cpu = 0; cpu < 2; cpu++) {
 		bsa_test_set_cpu(test, cpu);
@@ -2132,7 +2269,7 @@ static void heap_cpus_write_no_cache_line_in_common(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(w); i++)
 		KUNIT_EXPECT_FALSE_MSG(test,
 				       bitmap_intersects(w[i].changed[0], w[i].changed[1],
-							 w[i].size / SMP_CACHE_BYTES),
+							 nr_lines(&w[i])),
 				       "in what is watched as number %d", i);
 	bsa_test_give_back(heap, 2 * BSA_ALL_CLASSES, &warm[0][0]);
 }
@@ -2277,6 +2414,9 @@ static struct kunit_case bsa_heap_cases[] = {
 	KUNIT_CASE(heap_shared_objects_freed_elsewhere_are_reused),
 	KUNIT_CASE(heap_works_in_hard_interrupts),
 	KUNIT_CASE(heap_works_with_interrupts_off),
+#if defined(CONFIG_TRACEPOINTS) && !defined(CONFIG_DEBUG_KMEMLEAK)
+	KUNIT_CASE(heap_calls_take_nothing_from_the_kernel),
+#endif
 	KUNIT_CASE(heap_loses_nothing_when_a_cpu_goes_offline),
 
 	KUNIT_CASE(heap_keeps_as_many_blocks_as_callers_hold),

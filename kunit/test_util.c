@@ -55,6 +55,7 @@ static const char * const plain_only[] = {
 	"heap_blocks_kept_by_all_cpus_come_back",
 	"heap_bulk_free_takes_part_of_a_full_slab",
 	"heap_bulk_succeeds_in_part",
+	"heap_calls_take_nothing_from_the_kernel",
 	"heap_counts_allocations_and_frees",
 	"heap_counts_kept_pages_of_each_section",
 	"heap_counts_refills",

@@ -597,6 +597,8 @@ static void *realloc_from(struct bsa_heap *heap, const void *ptr,
 	}
 	if (bsa_with_redzone(new_size) <= old_size) {
 		bsa_unpoison(ptr, new_size, old_size);
+		if (bsa_debug_on(heap))
+			bsa_debug_shrink(heap, (void *)ptr, new_size, caller);
 		return (void *)ptr;
 	}
 	obj = bsa_percpu_alloc(heap, new_size, 1, gfp, caller);
@@ -714,6 +716,52 @@ static int check_parameters(void)
 	return 0;
 }
 
+static bool is_client(const struct module *module)
+{
+	struct module_use *use;
+
+	list_for_each_entry(use, &module->target_list, target_list)
+		if (use->target == THIS_MODULE)
+			return true;
+	return false;
+}
+
+static void client_gone(struct bsa_heap *heap, const struct module *client)
+{
+	struct bsa_stats stats;
+
+	bsa_heap_get_stats(heap, &stats);
+	if (!stats.live_objects && !stats.live_pages)
+		return;
+	if (bsa_debug_on(heap))
+		bsa_debug_client_gone(heap, client);
+	else if (module_refcount(THIS_MODULE) == 1)
+		pr_err("%s: the last client, %s, is gone: %lu objects and %lu pages are in use\n",
+		       heap->name, client->name, stats.live_objects,
+		       stats.live_pages);
+}
+
+/* What a client that goes leaves behind is best told as long as it has names. */
+static int module_event(struct notifier_block *block, unsigned long event,
+			void *data)
+{
+	struct module *module = data;
+	struct bsa_heap *heap;
+
+	if (!is_client(module))
+		return NOTIFY_DONE;
+	mutex_lock(&heap_mutex);
+	if (event == MODULE_STATE_COMING)
+		bsa_debug_client_comes(module);
+	else if (event == MODULE_STATE_GOING)
+		list_for_each_entry(heap, &heap_list, node)
+			client_gone(heap, module);
+	mutex_unlock(&heap_mutex);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block module_notifier = { .notifier_call = module_event };
+
 static int __init bsa_init(void)
 {
 	struct bsa_heap *heap = &bsa_default_heap;
@@ -745,6 +793,9 @@ static int __init bsa_init(void)
 		pr_err("cannot watch CPUs come and go\n");
 		goto heap;
 	}
+	err = register_module_notifier(&module_notifier);
+	if (err)
+		goto percpu;
 
 	list_add_tail(&heap->node, &heap_list);
 	bsa_debugfs_init();
@@ -752,6 +803,8 @@ static int __init bsa_init(void)
 	log_reserved(heap);
 	return 0;
 
+percpu:
+	bsa_percpu_stop();
 heap:
 	exit_heap(heap, false);
 pagemap:
@@ -765,6 +818,7 @@ static void __exit bsa_exit(void)
 {
 	struct bsa_heap *heap, *next;
 
+	unregister_module_notifier(&module_notifier);
 	bsa_debugfs_exit();
 	bsa_percpu_stop();
 	list_for_each_entry_safe(heap, next, &heap_list, node) {
@@ -777,6 +831,7 @@ static void __exit bsa_exit(void)
 			free_heap(heap);
 		}
 	}
+	bsa_debug_forget_clients();
 	bsa_pagemap_exit();
 }
 module_exit(bsa_exit);

@@ -41,8 +41,10 @@
 #include <bsa/debug.h>
 #include <bsa/tools.h>
 #include <linux/ctype.h>
+#include <linux/module.h>
 #include <linux/random.h>
 #include <linux/ratelimit.h>
+#include <linux/rculist.h>
 #include <linux/sched/clock.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -212,20 +214,66 @@ static __printf(3, 4) size_t say(char *text, size_t len, const char *format,
 	return len;
 }
 
+/**
+ * struct client - where the code of a client is, or was
+ * @name: the module's name
+ * @text: its code
+ * @size: bytes of that
+ * @init: code that the kernel frees when it is loaded
+ * @init_size: bytes of that
+ * @node: link in the list of clients, the last one first
+ */
+struct client {
+	char name[MODULE_NAME_LEN];
+	unsigned long text;
+	unsigned long size;
+	unsigned long init;
+	unsigned long init_size;
+	struct list_head node;
+};
+
+/* Only grows, as long as this module is there. */
+static LIST_HEAD(clients);
+
+static bool has_code(const struct client *client, unsigned long at)
+{
+	return at - client->text < client->size ||
+	       at - client->init < client->init_size;
+}
+
+/* A function by its name; of code that is gone there is only a number. */
+static size_t say_function(char *text, size_t len, unsigned long at)
+{
+	size_t end = say(text, len, "     %pS\n", (void *)at);
+	const struct client *client;
+
+	if (strncmp(text + len, "     0x", 7))
+		return end;
+	list_for_each_entry_rcu(client, &clients, node, true)
+		if (has_code(client, at))
+			return say(text, len, "     code of %s that is gone\n",
+				   client->name);
+	return say(text, len, "     code that is gone\n");
+}
+
+/* Return the number of calls in a chain; @one is for where there is one. */
+static unsigned int fetch_chain(u8 kind, u32 where, unsigned long *one,
+				unsigned long **entries)
+{
+	if (kind == BSA_TRACK_STACK)
+		return bsa_stack_fetch(where, entries);
+	*one = from_distance(where);
+	*entries = one;
+	return 1;
+}
+
 static size_t say_chain(char *text, size_t len, u8 kind, u32 where)
 {
-	unsigned long *entries;
-	unsigned int nr;
+	unsigned long one, *entries;
+	unsigned int i, nr = fetch_chain(kind, where, &one, &entries);
 
-	if (kind == BSA_TRACK_CALLER)
-		return say(text, len, "    %pS\n",
-			   (void *)from_distance(where));
-	nr = bsa_stack_fetch(where, &entries);
-	if (nr && len < BSA_REPORT_LEN - 1)
-		len += min_t(size_t, BSA_REPORT_LEN - 1 - len,
-			     stack_trace_snprint(text + len,
-						 BSA_REPORT_LEN - len,
-						 entries, nr, 4));
+	for (i = 0; i < nr; i++)
+		len = say_function(text, len, entries[i]);
 	return len;
 }
 
@@ -732,6 +780,25 @@ void bsa_debug_set_size(struct bsa_heap *heap, void *addr, size_t size)
 }
 
 /**
+ * bsa_debug_shrink - an object or a block stays where it is, and gets smaller
+ * @heap: the heap
+ * @ptr: its start
+ * @size: bytes, not more than before
+ * @caller: who asked for it
+ */
+void bsa_debug_shrink(struct bsa_heap *heap, void *ptr, size_t size,
+		      unsigned long caller)
+{
+	struct object object;
+
+	if (!locate(heap, ptr, &object))
+		return;
+	/* Afterwards nobody can tell any more. */
+	check_live(heap, &object, false, caller);
+	bsa_debug_set_size(heap, ptr, size);
+}
+
+/**
  * bsa_debug_free_pages - a block of pages is about to be freed
  * @heap: the heap
  * @page: its first page; nobody else has it
@@ -948,13 +1015,30 @@ struct chain {
 
 /**
  * struct collection - what is live in a heap, by call chain
+ * @client: only what this one has allocated; NULL: everything
  * @chain: a hash table at first, then sorted; the last is for all others
  * @text: room to say it
  */
 struct collection {
+	const struct client *client;
 	struct chain chain[MAX_CHAINS + 1];
 	char text[BSA_REPORT_LEN];
 };
+
+/* Has the client had a part in it? NULL: any client. */
+static bool is_by(const struct bsa_track *track, const struct client *client)
+{
+	unsigned long one, *entries;
+	unsigned int i, nr;
+
+	if (!client)
+		return true;
+	nr = fetch_chain(track->kind, track->where, &one, &entries);
+	for (i = 0; i < nr; i++)
+		if (has_code(client, entries[i]))
+			return true;
+	return false;
+}
 
 static void collect(struct collection *all, const struct bsa_record *record,
 		    size_t slot)
@@ -963,7 +1047,8 @@ static void collect(struct collection *all, const struct bsa_record *record,
 	unsigned int i, at = track->where % MAX_CHAINS;
 	struct chain *chain = &all->chain[MAX_CHAINS];
 
-	if (READ_ONCE(record->state) != BSA_RECORD_LIVE)
+	if (READ_ONCE(record->state) != BSA_RECORD_LIVE ||
+	    !is_by(track, all->client))
 		return;
 	for (i = 0; i < MAX_CHAINS; i++, at = (at + 1) % MAX_CHAINS) {
 		if (all->chain[at].kind == BSA_TRACK_NONE ||
@@ -988,13 +1073,15 @@ static void collect_page(struct bsa_heap *heap, struct bsa_page *page,
 			 struct collection *all)
 {
 	struct bsa_side *side = side_of(&heap->buddy, page);
+	unsigned int order = READ_ONCE(page->order);
 	struct object object = {};
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&heap->shared.lock, flags);
-	if (!side->table)
-		collect(all, &side->record, PAGE_SIZE << page->order);
-	else
+	/* A page inside a block has no order. */
+	if (!side->table && order <= BSA_MAX_PAGE_ORDER)
+		collect(all, &side->record, PAGE_SIZE << order);
+	else if (side->table)
 		while (next_slot(heap, page, &object))
 			collect(all, object.record, object.slot);
 	raw_spin_unlock_irqrestore(&heap->shared.lock, flags);
@@ -1009,24 +1096,18 @@ static int by_bytes(const void *a, const void *b)
 	return 0;
 }
 
-/**
- * bsa_debug_show_objects - what is live, by call chain, the largest part first
- * @heap: the heap
- * @m: where to; NULL: the first few to the log
- *
- * Context: process, may sleep.
- */
-void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m)
+/* Return what is live of a heap, by call chain; NULL without memory for it. */
+static struct collection *collect_heap(struct bsa_heap *heap,
+				       const struct client *client)
 {
 	struct collection *all = kvzalloc(sizeof(*all), GFP_KERNEL);
 	struct bsa_section *section;
-	struct chain *chain;
 	unsigned long page;
 	unsigned int i;
-	size_t len;
 
 	if (!all)
-		return;
+		return NULL;
+	all->client = client;
 	for (i = 0; i < heap->buddy.nr_sections; i++) {
 		section = heap->buddy.section[i];
 		for (page = 0; page < section->range.nr_pages; page++)
@@ -1034,6 +1115,16 @@ void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m)
 	}
 	sort(all->chain, ARRAY_SIZE(all->chain), sizeof(*all->chain), by_bytes,
 	     NULL);
+	return all;
+}
+
+static void show_collection(struct bsa_heap *heap, struct collection *all,
+			    struct seq_file *m)
+{
+	struct chain *chain;
+	unsigned int i;
+	size_t len;
+
 	for (i = 0; i < (m ? ARRAY_SIZE(all->chain) : MAX_LOGGED); i++) {
 		chain = &all->chain[i];
 		if (!chain->nr)
@@ -1046,9 +1137,92 @@ void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m)
 		else
 			print_lines(heap, all->text);
 	}
+}
+
+/**
+ * bsa_debug_show_objects - what is live, by call chain, the largest part first
+ * @heap: the heap
+ * @m: where to; NULL: the first few to the log
+ *
+ * Context: process, may sleep.
+ */
+void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m)
+{
+	struct collection *all = collect_heap(heap, NULL);
+
+	if (all)
+		show_collection(heap, all, m);
 	kvfree(all);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_debug_show_objects);
+
+static const struct client *find_client(const struct module *module)
+{
+	const struct client *client;
+
+	list_for_each_entry(client, &clients, node)
+		if (!strcmp(client->name, module->name) &&
+		    client->text == (unsigned long)BSA_MODULE_TEXT(module))
+			return client;
+	return NULL;
+}
+
+/**
+ * bsa_debug_client_comes - note down where a client has its code
+ * @module: the client, before its first call
+ *
+ * Context: process, may sleep; one at a time.
+ */
+void bsa_debug_client_comes(const struct module *module)
+{
+	struct client *client;
+
+	if (!static_branch_unlikely(&bsa_debug_key))
+		return;
+	client = kzalloc(sizeof(*client), GFP_KERNEL);
+	if (!client)
+		return;
+	strscpy(client->name, module->name, sizeof(client->name));
+	client->text = (unsigned long)BSA_MODULE_TEXT(module);
+	client->size = BSA_MODULE_TEXT_SIZE(module);
+	client->init = (unsigned long)BSA_MODULE_INIT(module);
+	client->init_size = BSA_MODULE_INIT_SIZE(module);
+	list_add_rcu(&client->node, &clients);
+}
+
+/**
+ * bsa_debug_client_gone - say what a client leaves behind
+ * @heap: the heap
+ * @module: the client, which calls nothing any more and still has names
+ *
+ * Context: process, may sleep; one at a time.
+ */
+void bsa_debug_client_gone(struct bsa_heap *heap, const struct module *module)
+{
+	const struct client *client = find_client(module);
+	struct collection *all;
+
+	if (!client)
+		return;
+	all = collect_heap(heap, client);
+	if (all && all->chain[0].nr) {
+		pr_err("%s: %s is gone, and has not freed this:\n", heap->name,
+		       client->name);
+		show_collection(heap, all, NULL);
+	}
+	kvfree(all);
+}
+
+/**
+ * bsa_debug_forget_clients - there are no heaps any more
+ */
+void bsa_debug_forget_clients(void)
+{
+	struct client *client, *next;
+
+	list_for_each_entry_safe(client, next, &clients, node)
+		kfree(client);
+}
 
 /*
  * On and off

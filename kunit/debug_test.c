@@ -179,6 +179,50 @@ static void debug_finds_nothing_where_nothing_is(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 0);
 }
 
+static void debug_realloc_moves_the_red_zone(struct kunit *test)
+{
+	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	static const u16 from[] = { 100, 2000, 9000 };
+	unsigned int i, n = 0;
+	u8 *ptr, *moved;
+
+	for (i = 0; i < ARRAY_SIZE(from); i++) {
+		/* What becomes smaller stays, and ends earlier. */
+		ptr = debug_allocates(test, heap, from[i]);
+		moved = bsa_heap_realloc(heap, ptr, from[i] - 7, BSA_TEST_GFP);
+		KUNIT_EXPECT_PTR_EQ(test, moved, ptr);
+		KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), from[i] - 7);
+		KUNIT_EXPECT_EQ(test, found_any(heap), n);
+		scribble(ptr + from[i] - 7, 1);
+		bsa_heap_free(heap, ptr);
+		KUNIT_EXPECT_EQ(test, found(heap, BSA_FOUND_BEHIND), ++n);
+
+		/* What was written behind it until then is not forgotten. */
+		ptr = debug_allocates(test, heap, from[i]);
+		scribble(ptr + from[i], 1);
+		moved = bsa_heap_realloc(heap, ptr, from[i] - 7, BSA_TEST_GFP);
+		KUNIT_EXPECT_EQ(test, found(heap, BSA_FOUND_BEHIND), ++n);
+		bsa_heap_free(heap, moved);
+
+		/* What becomes larger moves, and the old one is free. */
+		ptr = debug_allocates(test, heap, from[i]);
+		moved = bsa_heap_realloc(heap, ptr, from[i] + 1, BSA_TEST_GFP);
+		KUNIT_ASSERT_NOT_NULL(test, moved);
+		KUNIT_EXPECT_PTR_NE(test, moved, ptr);
+		KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), 0);
+		KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, moved), from[i] + 1);
+		bsa_heap_free(heap, moved);
+		KUNIT_EXPECT_EQ(test, found_any(heap), n);
+	}
+
+	ptr = bsa_heap_calloc(heap, 3, 5, BSA_TEST_GFP);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	scribble(ptr + 15, 1);
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, found(heap, BSA_FOUND_BEHIND), ++n);
+	KUNIT_EXPECT_EQ(test, found_any(heap), n);
+}
+
 static void debug_keeps_alignments(struct kunit *test)
 {
 	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
@@ -239,6 +283,25 @@ static void debug_finds_writes_after_free(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, found_any(heap), n);
 }
 
+static void debug_finds_writes_behind_what_is_free(struct kunit *test)
+{
+	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	u8 *ptr = debug_allocates(test, heap, 100), *other = get(test, heap, 100);
+
+	/* In the middle of it, and in the red zone at its end. */
+	bsa_heap_free(heap, ptr);
+	bsa_heap_free(heap, other);
+	scribble(ptr + 50, 1);
+	scribble(other + 127, 1);
+	KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 2);
+	KUNIT_EXPECT_EQ(test, bsa_test_count_free_pages(test, heap),
+			bsa_heap_nr_pages(heap));
+	KUNIT_EXPECT_EQ(test, found(heap, BSA_FOUND_FREE), 1);
+	KUNIT_EXPECT_EQ(test, found(heap, BSA_FOUND_BEHIND), 1);
+	KUNIT_EXPECT_EQ(test, found_any(heap), 2);
+	KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 0);
+}
+
 static void debug_finds_writes_to_freed_pages(struct kunit *test)
 {
 	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
@@ -264,13 +327,14 @@ static void debug_finds_writes_to_freed_pages(struct kunit *test)
 
 static void debug_memory_shows_what_it_is(struct kunit *test)
 {
+	u8 fresh = want_init_on_alloc(BSA_TEST_GFP) ? 0 : BSA_BYTE_FRESH;
 	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
 	unsigned int i;
 	u8 *ptr;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ptr = get(test, heap, sizes[i]);
-		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptr, BSA_BYTE_FRESH,
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptr, fresh,
 							   sizes[i]));
 		bsa_heap_free(heap, ptr);
 		KUNIT_EXPECT_TRUE(test, bsa_test_all_freed_bytes(ptr, BSA_BYTE_FREE,
@@ -569,6 +633,8 @@ static void draw(struct kunit *test, struct picture *picture)
 	void **ptrs;
 	int i;
 
+	if (want_init_on_free())
+		kunit_skip(test, "frees do not go into slabs at once");
 	memset(picture, 0, sizeof(*picture));
 	heap = watched(test, SZ_1M, 0);
 	ptrs = bsa_test_array(test, 5 * 64 + 2);
@@ -793,9 +859,11 @@ static struct kunit_case bsa_debug_cases[] = {
 	KUNIT_CASE(debug_finds_writes_behind),
 	KUNIT_CASE(debug_finds_writes_before),
 	KUNIT_CASE(debug_finds_nothing_where_nothing_is),
+	KUNIT_CASE(debug_realloc_moves_the_red_zone),
 	KUNIT_CASE(debug_keeps_alignments),
 
 	KUNIT_CASE(debug_finds_writes_after_free),
+	KUNIT_CASE(debug_finds_writes_behind_what_is_free),
 	KUNIT_CASE(debug_finds_writes_to_freed_pages),
 	KUNIT_CASE(debug_memory_shows_what_it_is),
 

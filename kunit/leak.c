@@ -12,6 +12,15 @@
 
 #define NR_OBJECTS	3
 
+/* Not code that is gone when the module is loaded. */
+static noinline void *keep_pages(struct bsa_heap *heap)
+{
+	void *pages = bsa_heap_alloc_pages(heap, 2, PAGE_SIZE, GFP_KERNEL);
+
+	OPTIMIZER_HIDE_VAR(pages);
+	return pages;
+}
+
 static int __init bsa_leak_init(void)
 {
 	struct bsa_heap *heap = bsa_heap_create("leak", SZ_1M, NUMA_NO_NODE);
@@ -22,7 +31,7 @@ static int __init bsa_leak_init(void)
 	for (i = 0; i < NR_OBJECTS; i++)
 		if (!bsa_alloc(100, GFP_KERNEL))
 			return -ENOMEM;
-	return bsa_heap_alloc_pages(heap, 2, PAGE_SIZE, GFP_KERNEL) ? 0 : -ENOMEM;
+	return keep_pages(heap) ? 0 : -ENOMEM;
 }
 
 static void __exit bsa_leak_exit(void)

@@ -8,12 +8,29 @@
 #include <kunit/visibility.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/module.h>
 #include <linux/stackdepot.h>
 #include <linux/stacktrace.h>
 
 /* Up to 6.3 MAX_ORDER was one more than the largest order. */
 #ifndef MAX_PAGE_ORDER
 #define MAX_PAGE_ORDER	(MAX_ORDER - 1)
+#endif
+
+/*
+ * Where the code of a module is, and that which goes when it is loaded. From 6.4
+ * on a module's memory is an array.
+ */
+#ifdef for_each_mod_mem_type
+#define BSA_MODULE_TEXT(module)		((module)->mem[MOD_TEXT].base)
+#define BSA_MODULE_TEXT_SIZE(module)	((module)->mem[MOD_TEXT].size)
+#define BSA_MODULE_INIT(module)		((module)->mem[MOD_INIT_TEXT].base)
+#define BSA_MODULE_INIT_SIZE(module)	((module)->mem[MOD_INIT_TEXT].size)
+#else
+#define BSA_MODULE_TEXT(module)		((module)->core_layout.base)
+#define BSA_MODULE_TEXT_SIZE(module)	((module)->core_layout.text_size)
+#define BSA_MODULE_INIT(module)		((module)->init_layout.base)
+#define BSA_MODULE_INIT_SIZE(module)	((module)->init_layout.text_size)
 #endif
 
 /*

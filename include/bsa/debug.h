@@ -150,6 +150,7 @@ struct bsa_debug {
 	char text[BSA_REPORT_LEN];
 };
 
+struct module;
 struct seq_file;
 
 DECLARE_STATIC_KEY_FALSE(bsa_debug_key);
@@ -190,6 +191,8 @@ size_t bsa_debug_alloc_pages(struct bsa_heap *heap, struct bsa_page *page,
 void bsa_debug_free_pages(struct bsa_heap *heap, struct bsa_page *page,
 			  unsigned long caller);
 void bsa_debug_set_size(struct bsa_heap *heap, void *addr, size_t size);
+void bsa_debug_shrink(struct bsa_heap *heap, void *ptr, size_t size,
+		      unsigned long caller);
 void bsa_debug_take_pages(struct bsa_buddy *buddy, struct bsa_page *page);
 bool bsa_debug_hold(struct bsa_heap *heap, const void *ptr);
 const void *bsa_debug_release(struct bsa_heap *heap, bool all);
@@ -203,5 +206,8 @@ void bsa_debug_validate(struct bsa_heap *heap, struct bsa_page *page,
 			void (*tell)(void *arg, const void *at, size_t nr),
 			void *arg);
 void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m);
+void bsa_debug_client_comes(const struct module *module);
+void bsa_debug_client_gone(struct bsa_heap *heap, const struct module *module);
+void bsa_debug_forget_clients(void);
 
 #endif /* _BSA_DEBUG_H */

@@ -75,7 +75,7 @@ help:
 	@echo ''
 	@echo 'KERNEL=6.1|6.12   the kernel of run, shell, check and bench (6.1); run and'
 	@echo '                  shell take 6.1-rt and 6.12-rt, too'
-	@echo 'CONFIG=kasan|kcsan|rt|zero|watch  that of check-debug (all)'
+	@echo 'CONFIG=kasan|kcsan|rt|zero|fresh|watch  that of check-debug (all)'
 	@echo 'MODE=counted|parallel  how bench measures (both)'
 	@echo 'ACCEL=tcg|kvm     how QEMU runs it (kvm where the processor offers it)'
 	@echo 'TIMEOUT=seconds   when to give up'

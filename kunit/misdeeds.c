@@ -355,6 +355,33 @@ static int look_at_freed(void)
 	return 0;
 }
 
+/* Count the bytes of fresh memory that are not zero, where others were before. */
+static int look_at_fresh(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		const struct way *way = &ways[i];
+		size_t j, left = 0;
+		char *ptr;
+
+		ptr = way->take(way->size);
+		if (!ptr)
+			return -ENOMEM;
+		memset(ptr, 0x5a, way->size);
+		way->free(ptr);
+		ptr = way->take(way->size);
+		if (!ptr)
+			return -ENOMEM;
+		for (j = 0; j < way->size; j++)
+			left += !!READ_ONCE(ptr[j]);
+		way->free(ptr);
+		pr_info("fresh %s: %zu of %zu bytes are left\n", way->name,
+			left, way->size);
+	}
+	return 0;
+}
+
 static const struct way *find_way(size_t *len)
 {
 	unsigned int i;
@@ -384,6 +411,8 @@ static int commit(void)
 		return allocate();
 	if (!strcmp(what, "look_at_freed"))
 		return look_at_freed();
+	if (!strcmp(what, "look_at_fresh"))
+		return look_at_fresh();
 	way = find_way(&len);
 	for (i = 0; way && i < ARRAY_SIZE(misdeeds); i++) {
 		if (strcmp(what + len + 1, misdeeds[i].name))

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check-debug.sh [CONFIG]: every test of "make check", and 300 seconds of mixed
-# load (SOAK= in the environment: another number), in kernels that watch more
-# closely. CONFIG names one of them; without it, one after the other:
+# load, in kernels that watch more closely, and 60 in one that is told something
+# else (SOAK= in the environment: another number for all). CONFIG names one of
+# them; without it, one after the other:
 #
 #   kasan   touching what is not one's own, leaks, undefined behaviour
 #   kcsan   data races, also those that only weaker processors have
 #   rt      what may not be done on PREEMPT_RT
 #   zero    memory is zeroed when it is freed (init_on_free)
+#   fresh   memory is zeroed when it is allocated (init_on_alloc)
 #   watch   heaps watch their callers (debug=1); without the tests that count slots,
 #           or look at what the fast path does
 #
@@ -18,20 +20,21 @@
 
 kernel=6.12
 case ${1:-all} in
-all) configs=(kasan kcsan rt zero watch) ;;
-kasan | kcsan | rt | zero | watch) configs=("$1") ;;
-*) die "CONFIG=$1 is not known: kasan, kcsan, rt, zero and watch are" ;;
+all) configs=(kasan kcsan rt zero fresh watch) ;;
+kasan | kcsan | rt | zero | fresh | watch) configs=("$1") ;;
+*) die "CONFIG=$1 is not known: kasan, kcsan, rt, zero, fresh and watch are" ;;
 esac
 
-# They are several times slower.
-export SOAK=${SOAK-300}
-export TIMEOUT=${TIMEOUT:-$((1200 + SOAK))}
+declare -A soak=([zero]=60 [fresh]=60 [watch]=60)
+
+# Some are several times slower.
+export TIMEOUT=${TIMEOUT:-$((1200 + ${SOAK:-300}))}
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 passed=0 failed=0
 for config in "${configs[@]}"; do
-	"$SCRIPTS/check.sh" "$kernel" "$config" | tee "$output" || true
+	SOAK=${SOAK-${soak[$config]-300}} "$SCRIPTS/check.sh" "$kernel" "$config" | tee "$output" || true
 	counts=$(sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$output")
 	# What does not come to its end has failed, too.
 	counts=${counts:-0 1}

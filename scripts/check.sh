@@ -15,9 +15,10 @@
 kernel=$1 config=${2:-check} LONG=${LONG-} SOAK=${SOAK-}
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
-# Not every configuration is that of a kernel: some are only told something else.
 build=$config
-[[ $config != zero && $config != watch ]] || build=check
+case $config in
+zero | fresh | watch) build=check ;; # which is only told something else
+esac
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -41,11 +42,16 @@ show() {
 declare -A parameters=(
 	[kasan]="ops=100000"
 	[kcsan]="ops=200000"
+	[rt]="ops=1000000"
+	[zero]="ops=1000000"
+	[fresh]="ops=1000000"
+	[watch]="ops=1000000"
 )
 declare -A append=(
 	[kasan]="kasan_multi_shot"
 	[kcsan]="kcsan.udelay_task=200 kcsan.udelay_interrupt=50"
 	[zero]="init_on_free=1"
+	[fresh]="init_on_alloc=1"
 	[watch]="bsa_debug=1"
 )
 
@@ -109,7 +115,7 @@ fi
 
 # These have tools that are tested, too.
 case $config in
-kasan | zero)
+kasan | zero | fresh)
 	grep -qE '^(not )?ok [0-9]+ tools$' "$work/ktap" || {
 		say "did not run: the suite of tools"
 		failed=$((failed + 1))

@@ -126,6 +126,12 @@ nothing_is_left_in_freed_memory() {
 	! dmesg | grep '^bsa_misdeeds: freed' | grep -v ': 0 of '
 }
 
+nothing_is_left_in_fresh_memory() {
+	commit look_at_fresh && rmmod bsa_misdeeds || return
+	dmesg | grep '^bsa_misdeeds: fresh' || return
+	! dmesg | grep '^bsa_misdeeds: fresh' | grep -v ': 0 of '
+}
+
 tests=
 if grep -q ' kasan_report$' /proc/kallsyms; then
 	tests="
@@ -138,6 +144,8 @@ if grep -q ' kasan_report$' /proc/kallsyms; then
 	kasan_lets_clients_use_all_that_is_theirs"
 elif grep -qw init_on_free=1 /proc/cmdline; then
 	tests="nothing_is_left_in_freed_memory"
+elif grep -qw init_on_alloc=1 /proc/cmdline; then
+	tests="nothing_is_left_in_fresh_memory"
 fi
 if [ -e "$kmemleak" ]; then
 	tests="$tests

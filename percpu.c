@@ -58,7 +58,9 @@
  * it, and the reclaimer first makes the slab nobody's, and then looks at idle of
  * all CPUs: as long as one names a slab, a free is under way, and if it names this
  * slab it is left alone. What remains is the time for which a store stays in the
- * store buffer of the CPU that frees twice, since no barrier is on the fast path.
+ * store buffer of the CPU that frees twice, since no barrier is on the fast path;
+ * and that the owner gives back a slab of its own without looking at other CPUs,
+ * of which there may be many.
  *
  * Blocks of pages that are kept for some CPU (pcp.c) go back to the buddy then,
  * too. What another CPU holds as its active slab only that CPU can let go of.

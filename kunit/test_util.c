@@ -84,6 +84,7 @@ static const char * const plain_only[] = {
 	"misuse_page_free_of_an_object_is_refused",
 	"misuse_remote_double_free_after_the_drain_is_refused",
 	"misuse_remote_double_free_before_the_drain_is_refused",
+	"second_free_may_be_overtaken_at_every_instruction",
 };
 
 static bool is_plain_only(const char *name)

@@ -10,7 +10,8 @@
  *
  * Other slabs are not there, but what depends on them is left open: whether
  * another empty slab is kept (insert_keep(), insert_release()), and that an
- * interrupt frees into another slab (free_other()). Nor are there bulk allocations, bitmaps of more than one word, holes in them, statistics, and the
+ * interrupt frees into another slab (free_other()). Nor are there bulk
+ * allocations, bitmaps of more than one word, holes in them, statistics, and the
  * buddy: pages that come back are there at once for whoever wants a new slab.
  *
  * Steps. A d_step is one step, and has at most one access to something that
@@ -93,6 +94,23 @@ bit in_irq, irqs_off;		/* on CPU 0 */
 #define DEAD		2
 byte cpu0_is;
 
+/* What double.pml hooks in: nobody else frees twice. */
+#ifndef DOUBLE
+#define MAY_FREE(me, what)	(KNOWN(me) & what)
+#define PICKED
+#define TAKEN		live = live | o
+#define RELEASED
+#define TAKEN_AWAY	skip
+#define BEING_TAKEN	false
+#define LOOKING		skip
+#define LOOKING_AT_OWN	skip
+#define LOOKED		skip
+#define CONFLICTS(bits)	assert((bits) == 0)
+#define IS_FREE(bits)	(false)
+#define FREE_OF_FREE	assert(false)
+#define LEFT_OVER	remote
+#endif
+
 #ifdef TSO
 #define DEPTH		4
 #define V_IDLE		0
@@ -144,7 +162,7 @@ inline set_ttl(me, value)
 		my_ttl = value;
 		nr_ttl_stores++
 	:: else ->
-		assert(owner == me + 1);
+		assert(owner == me + 1 || BEING_TAKEN);
 		ttl = value
 	fi
 }
@@ -179,7 +197,7 @@ end:
 			fi
 		:: what == V_TTL ->
 			/* The last thing that a free does with its slab. */
-			assert(owner == 1);
+			assert(owner == 1 || BEING_TAKEN);
 			ttl = value;
 			nr_ttl_stores--;
 			if
@@ -218,7 +236,7 @@ inline set_free(me, value)
 inline set_ttl(me, value)
 {
 	/* The last thing that a free does with its slab. */
-	assert(owner == me + 1);
+	assert(owner == me + 1 || BEING_TAKEN);
 	ttl = value
 }
 
@@ -226,18 +244,6 @@ inline clear_lock(me, set)
 {
 	lock[set] = 0
 }
-#endif
-
-/* What double.pml hooks in: nobody else frees twice. */
-#ifndef DOUBLE
-#define MAY_FREE(me, what)	(KNOWN(me) & what)
-#define PICKED
-#define TAKEN		live = live | o
-#define RELEASED
-#define CONFLICTS(bits)	assert((bits) == 0)
-#define IS_FREE(bits)	(false)
-#define FREE_OF_FREE	assert(false)
-#define LEFT_OVER	remote
 #endif
 
 /*
@@ -485,6 +491,14 @@ inline detach(set)
 	state = ACTIVE
 }
 
+/* The same for a slab that is nobody's already */
+inline detach_unowned(set)
+{
+	assert(TTL_FITS && owner == NOBODY && listed == set + 1);
+	listed = 0;
+	state = ACTIVE
+}
+
 #define HAS(set, what)	(listed == set + 1 && state == what)
 
 /*
@@ -650,6 +664,13 @@ inline freed()
 #endif
 }
 
+/* Its own number again, or what it was before an interrupt. */
+inline unname(me)
+{
+	set_idle(me, was);
+	was = 0
+}
+
 /* bsa_free(), bsa_heap_free(): free_fast() and free_as_other() */
 inline free_object(me, ctx)
 {
@@ -680,22 +701,22 @@ inline free_object(me, ctx)
 	fi;
 	free_fast(me, ctx);
 	if
-	:: d_step { o != 0 -> to = owner };
+	:: d_step { o != 0 -> to = owner; LOOKING };
 	   free_as_other(me)
-	:: d_step { o == 0 -> END }
+	:: d_step { o == 0 && ROOM(me) -> unname(me); END }
 	fi
 }
 
 inline free_fast(me, ctx)
 {
 	if
-	:: owner == me + 1 && was == IDLE ->
+	:: d_step { owner == me + 1 && was == IDLE -> LOOKING_AT_OWN };
 		/* bsa_set_free(): the loads, the store */
 		if
 		:: d_step { ((MY_FREE(me) | remote) & o) == 0 -> rmw(me, ctx) };
 		   d_step {
 			ROOM(me) ->
-			assert(owner == me + 1);
+			assert(owner == me + 1 || BEING_TAKEN);
 			set_free(me, f | o);
 			freed();
 			writer = 0;
@@ -717,13 +738,11 @@ inline free_fast(me, ctx)
 		      };
 		      free_last(me, ctx)
 		   fi;
-		   o = 0
-		:: d_step { (MY_FREE(me) | remote) & o -> FREE_OF_FREE }
+		   d_step { o = 0; LOOKED }
+		:: d_step { (MY_FREE(me) | remote) & o -> FREE_OF_FREE; LOOKED }
 		fi
 	:: !(owner == me + 1 && was == IDLE)
-	fi;
-	/* odd, or not */
-	d_step { ROOM(me) -> set_idle(me, was); was = 0 }
+	fi
 }
 
 #ifdef BULK
@@ -827,25 +846,41 @@ inline free_as_other(me)
 {
 	if
 	:: to != NOBODY -> free_remote(me)
-	:: d_step { to == NOBODY -> FREE_OF_FREE; o = 0; END }
+	:: d_step { to == NOBODY && ROOM(me) -> FREE_OF_FREE; unname(me); o = 0; END }
 	fi
 }
 
-/* free_remote(): test_bit(), test_and_set_bit(), queue_slab() */
+/* free_remote(): test_bit(), test_and_set_bit(), queue_slab(); the mark */
 inline free_remote(me)
 {
 #ifdef DOUBLE
 	if
-	:: d_step { MY_FREE(me) & o -> o = 0; to = 0; END }
+	:: d_step {
+		(MY_FREE(me) & o) && ROOM(me) ->
+		LOOKED;
+		unname(me);
+		o = 0;
+		to = 0;
+		END
+	   }
 	:: (MY_FREE(me) & o) == 0 ->
 		if
-		:: d_step { remote & o -> o = 0; to = 0; END }
+		:: d_step {
+			(remote & o) && FENCE(me) ->
+			LOOKED;
+			unname(me);
+			o = 0;
+			to = 0;
+			END
+		   }
 		:: d_step {
 			!(remote & o) && FENCE(me) ->
+			LOOKED;
 			remote = remote | o;
 			freed();
 			o = 0
 		   };
+		   d_step { ROOM(me) -> unname(me) };
 		   queue_slab(me, 1)
 		fi
 	fi
@@ -857,6 +892,7 @@ inline free_remote(me)
 		freed();
 		o = 0
 	};
+	d_step { ROOM(me) -> unname(me) };
 	queue_slab(me, 1)
 #endif
 }
@@ -865,12 +901,13 @@ inline free_remote(me)
 inline free_elsewhere(me)
 {
 	if
-	:: d_step { !over && MAY_FREE(me, 1) -> BEGIN; claim(1); to = owner }
-	:: d_step { !over && MAY_FREE(me, 2) -> BEGIN; claim(2); to = owner }
+	:: d_step { !over && MAY_FREE(me, 1) -> BEGIN; claim(1); set_idle(me, SLAB) }
+	:: d_step { !over && MAY_FREE(me, 2) -> BEGIN; claim(2); set_idle(me, SLAB) }
 #ifdef THREE
-	:: d_step { !over && MAY_FREE(me, 4) -> BEGIN; claim(4); to = owner }
+	:: d_step { !over && MAY_FREE(me, 4) -> BEGIN; claim(4); set_idle(me, SLAB) }
 #endif
 	fi;
+	d_step { to = owner; LOOKING };
 	free_as_other(me)
 }
 
@@ -880,37 +917,59 @@ inline free_elsewhere(me)
 	 (state == EMPTY || (state == FULL && f == 0) || \
 	  (state == PARTIAL && t != 0 && t + NR(f) == CAPACITY)))
 
+/*
+ * take_away(), with is_named(): a free on another CPU that names it is not waited
+ * for. In the end the slab is nobody's, or as it was.
+ */
+inline take_away(me, set)
+{
+	d_step { f = MY_FREE(me) };
+	r = remote;
+	t = MY_TTL(me);
+	if
+	:: d_step { !IS_UNUSED -> f = 0; r = 0; t = 0 }
+	:: d_step {
+		IS_UNUSED && FENCE(me) ->
+		assert(owner == set + 1);
+		f = 0;
+		r = 0;
+		t = 0;
+		owner = NOBODY
+	   };
+	   do
+	   :: c < SHARED && IDLE_OF(c, me) != SLAB -> c++
+	   :: d_step { c < SHARED && IDLE_OF(c, me) == SLAB -> c = 0; owner = set + 1 };
+	      break
+	   :: d_step { c == SHARED -> c = 0; detach_unowned(set) };
+	      break
+	   od
+	fi
+}
+
 /* reclaim_cpu(), of any set by anyone */
 inline reclaim_cpu(me, set, irqs_on)
 {
 	d_step { !lock[set] && FENCE(me) -> locked(me, set) };
 	if
-	:: d_step { HAS(set, EMPTY) -> detach(set) };
-	   d_step { owner = NOBODY; released() }
+	:: HAS(set, EMPTY) ->
+	   take_away(me, set);
+	   if
+	   :: d_step { owner == NOBODY -> TAKEN_AWAY; released() }
+	   :: owner != NOBODY
+	   fi
 	:: !HAS(set, EMPTY)
 	fi;
 	do
 	:: d_step { on_llist[set] || pending[set] -> on_llist[set] = 0; pending[set] = 1 };
 	   if
 	   :: owner == set + 1 && state == ACTIVE -> break
-	   :: d_step {
-		owner == set + 1 && state != ACTIVE ->
-		/*
-		 * take_away(): bsa_slab_is_unused(), and then idle. That the slab
-		 * is made nobody's before is for double frees, which are not
-		 * modelled together with a reclaim.
-		 */
-		f = MY_FREE(me)
-	      };
-	      r = remote;
-	      t = MY_TTL(me);
+	   :: owner == set + 1 && state != ACTIVE ->
+	      take_away(me, set);
 	      if
-	      :: d_step { !(IS_UNUSED && IDLE_OF(set, me) != SLAB) -> f = 0; r = 0; t = 0 };
-		 break
-	      :: d_step { IS_UNUSED && IDLE_OF(set, me) != SLAB -> f = 0; r = 0; t = 0 };
+	      :: owner != NOBODY -> break
+	      :: owner == NOBODY ->
 		 d_step { pending[set] = 0; queued = 0 };
-		 d_step { detach(set) };
-		 d_step { owner = NOBODY; released() }
+		 d_step { TAKEN_AWAY; released() }
 	      fi
 	   :: owner != set + 1 ->
 		d_step { pending[set] = 0; queued = 0 };

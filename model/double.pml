@@ -10,17 +10,22 @@
  * little later. Then it has freed what is somebody's: that is a bug of the
  * caller that no allocator sees. Here that somebody does without it.
  *
- * No other CPU reclaims here: a double free by the owner is not to come at the
- * same moment as that.
- *
  * Check: double -DTSO
  *
  * With an interrupt on CPU 0, which frees twice, too, instead of CPU 2:
  *
  * Check: double -DTSO -DIRQ
+ *
+ * With CPU 2 taking the slab away whenever it is unused: nobody is between
+ * looking at its owner and at the bits then. That needs stores that are seen at
+ * once, since there is no barrier between the mark and the look at the owner. The
+ * owner itself gives a slab back without looking for marks.
+ *
+ * Check: double -DRECLAIM
  */
 #define DOUBLE
 byte taking;		/* objects that an allocation has decided upon */
+byte looking;		/* contexts that know the owner, and not yet the bits */
 
 #define MAY_FREE(me, what) \
 	((KNOWN(me) & what) || (owner != NOBODY && !(live & what)))
@@ -32,6 +37,16 @@ byte taking;		/* objects that an allocation has decided upon */
 	live = live | (taking & o); \
 	taking = taking & ~o
 #define RELEASED	assert(taking == 0)
+#define TAKEN_AWAY	assert(looking == 0)
+#define LOOKING \
+	if \
+	:: to != NOBODY -> looking++ \
+	:: else \
+	fi
+#define LOOKING_AT_OWN	looking++
+#define LOOKED	looking--
+/* In the end it will not be: somebody names it. */
+#define BEING_TAKEN	(owner == NOBODY && looking != 0)
 #define CONFLICTS(bits)	skip
 #define FREE_OF_FREE	skip
 #define LEFT_OVER	(remote & ~free)
@@ -78,7 +93,19 @@ end:
 	od
 }
 
-#ifndef IRQ
+#ifdef RECLAIM
+active proctype cpu2()
+{
+	LOCALS;
+
+end:
+	do
+	:: d_step { !over -> BEGIN };
+	   reclaim_cpu(2, 0, true);
+	   END
+	od
+}
+#elif !defined(IRQ)
 active proctype cpu2()
 {
 	LOCALS;

@@ -718,11 +718,13 @@ static int check_parameters(void)
 
 static bool is_client(const struct module *module)
 {
+#ifdef CONFIG_MODULE_UNLOAD
 	struct module_use *use;
 
 	list_for_each_entry(use, &module->target_list, target_list)
 		if (use->target == THIS_MODULE)
 			return true;
+#endif
 	return false;
 }
 

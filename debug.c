@@ -175,12 +175,16 @@ static bool may_allocate(void)
 static noinline u32 save_stack(void)
 {
 	unsigned long entries[MAX_DEPTH];
-	unsigned int nr;
+	unsigned int nr, ours;
 
 	if (!BSA_HAS_STACKS || in_nmi())
 		return 0;
 	nr = bsa_stack_trace(entries, ARRAY_SIZE(entries), 2);
-	return bsa_stack_save(entries, nr, may_allocate());
+	/* The way from there to here is of no interest. */
+	for (ours = 0; ours < nr; ours++)
+		if (!within_module_core(entries[ours], THIS_MODULE))
+			break;
+	return bsa_stack_save(entries + ours, nr - ours, may_allocate());
 }
 
 static void set_track(struct bsa_heap *heap, struct bsa_track *track,

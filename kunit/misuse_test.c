@@ -6,6 +6,7 @@
  */
 #include "test_util.h"
 
+#include <bsa/validate.h>
 #include <linux/err.h>
 #include <linux/io.h>
 #include <linux/kernel.h>
@@ -684,6 +685,7 @@ static void misuse_overflow_of_objects_reaches_no_metadata(struct kunit *test)
 		for (i = 0; i < 128; i++)
 			memset(ptrs[i], j ? 0 : 0xff,
 			       8 << (i % BSA_NR_CLASSES));
+		KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 0);
 	}
 	bsa_test_give_back(heap, 128, ptrs);
 	bsa_heap_free(heap, block);

@@ -380,12 +380,13 @@ static struct bsa_page *next_queued(struct bsa_cpu *c)
 {
 	struct llist_node *node;
 
+	/* That of the shared set is a hint for some who do not hold the lock. */
 	if (!c->pending && !llist_empty(&c->remote))
-		c->pending = llist_del_all(&c->remote);
+		WRITE_ONCE(c->pending, llist_del_all(&c->remote));
 	node = c->pending;
 	if (!node)
 		return NULL;
-	c->pending = node->next;
+	WRITE_ONCE(c->pending, node->next);
 	/* A full barrier, before remote[] is read; see queue_slab(). */
 	xchg(&node->next, BSA_NOT_QUEUED);
 	return llist_entry(node, struct bsa_page, node);

@@ -342,6 +342,8 @@ static void clear_place(struct place *place)
 	}
 	if (largest_block(place->heap) != place->largest)
 		wrong("the largest block is gone");
+	/* Where that was at hand, CPUs keep their active slabs. */
+	bsa_percpu_flush(place->heap ?: &bsa_default_heap);
 	bsa_heap_get_stats(place->heap, &stats);
 	if (stats.live_objects || stats.live_pages)
 		wrong("the counters are wrong: something is live");

@@ -129,6 +129,13 @@ static int run_worker(void *data)
 	w->fn(w);
 	if (atomic_dec_and_test(&crew.running))
 		complete(&crew.done);
+	/* The kernel has races of its own about threads that end. */
+	set_current_state(TASK_INTERRUPTIBLE);
+	while (!kthread_should_stop()) {
+		schedule();
+		set_current_state(TASK_INTERRUPTIBLE);
+	}
+	__set_current_state(TASK_RUNNING);
 	return 0;
 }
 

@@ -120,8 +120,9 @@ static int add_reserved(struct bsa_heap *heap, size_t bytes, int nid, bool low)
 					   extent->nr_pages << PAGE_SHIFT);
 		/* A piece that is too small for its own metadata is no loss. */
 		if (err && err != -EINVAL) {
-			pr_err("%s: no memory for what debug= notes down\n",
-			       heap->name);
+			pr_err("%s: %s\n", heap->name, err == -ENOMEM ?
+			       "no memory for what debug= notes down" :
+			       "memory is in too many pieces");
 			break;
 		}
 		err = 0;

@@ -1301,20 +1301,13 @@ static void clear_object(const void *ptr, struct bsa_page *slab)
 		bsa_clear((void *)ptr, bsa_class_size(slab->class));
 }
 
-/* Free an object of a heap with debug=. */
-static noinline bool free_debug(struct bsa_heap *heap, struct bsa_page *slab,
-				const void *ptr, unsigned long idle,
-				unsigned long caller)
+/* Free an object of a heap with debug=, which has found nothing against it. */
+static noinline void free_debug(struct bsa_heap *heap, struct bsa_page *slab,
+				const void *ptr)
 {
-	bool freed = bsa_debug_free(heap, slab, ptr, caller);
-
-	unname(heap->cpu, idle);
-	if (!freed)
-		return false;
 	bsa_take_back(ptr, bsa_class_size(slab->class));
 	this_cpu_inc(heap->cpu->remote_frees);
 	free_held(heap, ptr);
-	return true;
 }
 
 /*
@@ -1328,20 +1321,24 @@ static noinline void free_slow(const void *ptr, struct bsa_page *slab,
 	struct bsa_heap *heap = this_cpu_read(cpu->heap);
 	u32 owner = READ_ONCE(slab->owner);
 	bool ours = !((heap->shared.slabs.owner ^ owner) & OWNER_HEAP_MASK);
+	bool watched = ours && bsa_debug_on(heap);
 	bool freed = false;
 
-	if (ours && bsa_debug_on(heap)) {
-		freed = free_debug(heap, slab, ptr, idle, caller);
+	if (watched) {
+		freed = bsa_debug_free(heap, slab, ptr, caller);
 	} else if (ours) {
 		if (want_init_on_free())
 			clear_object(ptr, slab);
 		freed = free_remote(ptr, slab, cpu, owner);
 	}
 	unname(cpu, idle);
-	if (freed)
-		preempt_enable();
-	else
+	if (!freed) {
 		free_odd(ptr, slab, cpu, owner, caller);
+		return;
+	}
+	if (watched)
+		free_debug(heap, slab, ptr);
+	preempt_enable();
 }
 
 /*

@@ -362,8 +362,8 @@ static void check_active(struct check *check, struct bsa_cpu *c,
 static void check_idle(struct check *check, struct bsa_cpu *c)
 {
 	if (c->idle != bsa_percpu_mark(c))
-		check_err(check, "owner %#x: its mark is %#lx", c->slabs.owner,
-			  c->idle);
+		check_err(check, "owner %#x: its mark is %p", c->slabs.owner,
+			  (void *)c->idle);
 }
 
 static unsigned long check_list(struct check *check, struct bsa_cpu *c,
@@ -651,8 +651,8 @@ static void check_stack(struct check *check, const struct bsa_cpu *c,
 		}
 	}
 	if (stack)
-		check_err(check, "CPU %u keeps no block of order %u, but its stack is %#lx",
-			  c->cpu, order, stack);
+		check_err(check, "CPU %u keeps no block of order %u, but its stack is %p",
+			  c->cpu, order, (void *)stack);
 }
 
 /* Blocks that are kept for some CPU, or wait to be given back; nobody has them. */

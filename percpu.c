@@ -380,13 +380,12 @@ static struct bsa_page *next_queued(struct bsa_cpu *c)
 {
 	struct llist_node *node;
 
-	/* That of the shared set is a hint for some who do not hold the lock. */
 	if (!c->pending && !llist_empty(&c->remote))
-		WRITE_ONCE(c->pending, llist_del_all(&c->remote));
+		c->pending = llist_del_all(&c->remote);
 	node = c->pending;
 	if (!node)
 		return NULL;
-	WRITE_ONCE(c->pending, node->next);
+	c->pending = node->next;
 	/* A full barrier, before remote[] is read; see queue_slab(). */
 	xchg(&node->next, BSA_NOT_QUEUED);
 	return llist_entry(node, struct bsa_page, node);
@@ -514,9 +513,11 @@ static bool adopt_shared(struct bsa_cpu *c, struct bsa_class *class)
 	struct bsa_class *from = shared->slabs.class + (class - c->slabs.class);
 	struct bsa_page *slab;
 
-	if (c == shared || (!READ_ONCE(from->nr_partial) &&
-			    !READ_ONCE(shared->pending) &&
-			    llist_empty(&shared->remote)))
+	if (c == shared)
+		return false;
+	/* Is the lock worth it? Whoever holds it decides. */
+	if (!data_race(from->nr_partial || shared->pending) &&
+	    llist_empty(&shared->remote))
 		return false;
 
 	raw_spin_unlock(&c->lock);
@@ -568,16 +569,16 @@ static __always_inline bool take(struct bsa_cpu *c, struct bsa_class *class,
 	return bsa_class_take(class, obj);
 }
 
-/* Allocate as the owner of @c: busy or, for the shared set, whoever it is. */
+/* Allocate as the owner of @c: busy or, if it is the shared set, whoever it is. */
 static __always_inline void *alloc_owner(struct bsa_cpu *c,
-					 struct bsa_class *class)
+					 struct bsa_class *class, bool shared)
 {
 	unsigned long flags;
 	void *obj = NULL;
 	bool ready;
 
 	/* What the shared set has is not to be looked at without its lock. */
-	if (c != &c->heap->shared && worth_draining(class)) {
+	if (!shared && worth_draining(class)) {
 		bsa_slabs_drain_word(&c->slabs, class);
 		if (bsa_class_take(class, &obj))
 			return obj;
@@ -607,11 +608,11 @@ static void *alloc_here(struct bsa_heap *heap, unsigned int index)
 		if (READ_ONCE(class->free[BSA_REMOTE]))
 			bsa_slabs_drain_word(&c->slabs, class);
 		if (!bsa_class_take(class, &obj))
-			obj = alloc_owner(c, class);
+			obj = alloc_owner(c, class, false);
 		leave(c);
 	} else {
 		c = &heap->shared;
-		obj = alloc_owner(c, &c->slabs.class[index]);
+		obj = alloc_owner(c, &c->slabs.class[index], true);
 	}
 	preempt_enable();
 	return obj;
@@ -1119,7 +1120,7 @@ static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
 
 	if (likely(class)) {
 		if (likely(!in_nmi()))
-			obj = alloc_owner(c, class);
+			obj = alloc_owner(c, class, false);
 		leave(c);
 	}
 	preempt_enable();
@@ -1731,7 +1732,7 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int index,
 		class = &c->slabs.class[index];
 		taken = bsa_class_take_many(class, nr, ptrs);
 		if (!taken && !in_nmi()) {
-			obj = alloc_owner(c, class);
+			obj = alloc_owner(c, class, false);
 			if (likely(obj))
 				ptrs[taken++] = obj;
 		}

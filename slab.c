@@ -266,8 +266,7 @@ static void list_slab(struct bsa_class *class, struct bsa_page *slab,
 	switch (state) {
 	case BSA_PAGE_SLAB_PARTIAL:
 		list_add(&slab->list, &class->partial);
-		/* For some who look without the lock it is a hint. */
-		data_race(class->nr_partial++);
+		class->nr_partial++;
 		break;
 	case BSA_PAGE_SLAB_FULL:
 		list_add(&slab->list, &class->full);
@@ -285,8 +284,7 @@ static void unlist_slab(struct bsa_class *class, struct bsa_page *slab)
 {
 	switch (slab->state) {
 	case BSA_PAGE_SLAB_PARTIAL:
-		/* As above. */
-		data_race(class->nr_partial--);
+		class->nr_partial--;
 		break;
 	case BSA_PAGE_SLAB_FULL:
 		class->nr_full--;
@@ -506,8 +504,7 @@ bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class)
 
 	if (class->nr_partial) {
 		slab = list_first_entry(&class->partial, struct bsa_page, list);
-		/* As in list_slab(). */
-		data_race(class->nr_partial--);
+		class->nr_partial--;
 		/* What @ttl counts down to is that no object lives. */
 		class->given += slab->capacity - slab->ttl + U16_MAX;
 	} else if (class->nr_empty) {

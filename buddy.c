@@ -161,9 +161,11 @@ static noinline bool free_deferred(struct bsa_buddy *buddy)
 	struct bsa_page *page;
 
 	for (; left && has_deferred(buddy); left--) {
-		if (!buddy->pending)
+		if (!buddy->pending) {
 			WRITE_ONCE(buddy->pending,
 				   llist_del_all(&buddy->deferred));
+			WRITE_ONCE(buddy->batches, buddy->batches + 1);
+		}
 		page = llist_entry(buddy->pending, struct bsa_page, deferred);
 		WRITE_ONCE(buddy->pending, buddy->pending->next);
 		free_block(buddy->section[page->section], page);
@@ -175,13 +177,17 @@ static noinline bool free_deferred(struct bsa_buddy *buddy)
  * bsa_buddy_free_deferred - free the blocks that NMIs could not
  * @buddy: the allocator
  *
+ * Those there are at the start: while NMIs free more there may be no end.
+ *
  * Context: any. In NMI some may be left.
  */
 void bsa_buddy_free_deferred(struct bsa_buddy *buddy)
 {
+	unsigned int batches = READ_ONCE(buddy->batches);
 	unsigned long flags;
 
-	while (has_deferred(buddy)) {
+	/* Those on the list are in the next batch, and freed before another. */
+	while (has_deferred(buddy) && READ_ONCE(buddy->batches) - batches < 2) {
 		if (!in_nmi())
 			raw_spin_lock_irqsave(&buddy->lock, flags);
 		else if (!raw_spin_trylock_irqsave(&buddy->lock, flags))

@@ -21,16 +21,25 @@
  * @pcp: a CPU's, of each order
  * @buddy: where it came from
  *
+ * Those there are at the start: while others free more there may be no end.
+ *
  * Context: any but NMI, on any CPU.
  */
 void bsa_pcp_flush(struct bsa_pcp *pcp, struct bsa_buddy *buddy)
 {
+	unsigned int order, side;
 	struct bsa_page *page;
-	unsigned int order;
+	unsigned long left;
 
-	for (order = 0; order < BSA_PCP_ORDERS; order++)
-		while (bsa_pcp_alloc(&pcp[order], false, &page))
-			bsa_buddy_free(buddy, page);
+	for (order = 0; order < BSA_PCP_ORDERS; order++) {
+		/* Each on its own, low memory (1) first. */
+		for (side = 2; side--;) {
+			left = bsa_pcp_nr(READ_ONCE(pcp[order].stack[side]));
+			while (left-- &&
+			       bsa_pcp_alloc(&pcp[order], side, &page))
+				bsa_buddy_free(buddy, page);
+		}
+	}
 }
 
 /* The blocks in a stack that belong to a section. */

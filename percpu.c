@@ -1171,10 +1171,12 @@ static void free_watched(struct bsa_heap *heap, const void *ptr)
 /* Free what is in quarantine, or what it has too much of. */
 static void release_held(struct bsa_heap *heap, bool all)
 {
+	unsigned int left = BSA_QUARANTINE;
 	const void *ptr;
 
 	preempt_disable();
-	while ((ptr = bsa_debug_release(heap, all)))
+	/* No more than there can be at the start: others may add to it. */
+	while (left-- && (ptr = bsa_debug_release(heap, all)))
 		free_watched(heap, ptr);
 	preempt_enable();
 }

@@ -1585,6 +1585,96 @@ static void nmis_may_come_at_every_instruction(struct kunit *test)
 }
 
 /*
+ * A flush that frees go on beside
+ */
+
+/* More steps than it takes by far, also where the compiler adds its own. */
+#define FLUSH_STEPS	2000000
+
+/* More than are kept. */
+#define FLUSH_PAGES	(2UL << (BSA_PCP_ORDERS - 1))
+
+/* More of them than are freed for others at a time. */
+#define FLUSH_BLOCKS	8
+
+/**
+ * struct flushed - what a flush is interrupted by
+ * @steps: how often
+ * @block: of FLUSH_PAGES each
+ * @nr: how many there are
+ * @deferred: how often one was freed while somebody held the buddy's lock
+ */
+struct flushed {
+	unsigned int steps;
+	void *block[FLUSH_BLOCKS];
+	unsigned int nr;
+	unsigned int deferred;
+};
+
+/* As often as a block is given back, one is kept, and one is deferred. */
+static void free_at_step(enum bsa_context context)
+{
+	struct bsa_buddy *buddy = &crew.heap->buddy;
+	struct flushed *flushed = crew.data;
+	bool locked = raw_spin_is_locked(&buddy->lock);
+	void *ptr;
+
+	ptr = bsa_heap_alloc_pages(crew.heap, 1, 1, GFP_ATOMIC | __GFP_NOWARN);
+	bsa_heap_free_pages(crew.heap, ptr, 1);
+	if (locked && flushed->nr && llist_empty(&buddy->deferred)) {
+		bsa_heap_free_pages(crew.heap, flushed->block[--flushed->nr],
+				    FLUSH_PAGES);
+		flushed->deferred++;
+	} else if (!locked && flushed->nr < FLUSH_BLOCKS) {
+		ptr = bsa_heap_alloc_pages(crew.heap, FLUSH_PAGES, 1,
+					   GFP_ATOMIC | __GFP_NOWARN);
+		if (ptr)
+			flushed->block[flushed->nr++] = ptr;
+	}
+	if (++flushed->steps == FLUSH_STEPS)
+		bsa_step_last();
+}
+
+/* Who looks for memory, or counts it, has to come to an end. */
+static void flushes_end_while_nmis_free(struct kunit *test)
+{
+	struct bsa_buddy *buddy = &crew.heap->buddy;
+	struct flushed flushed;
+	unsigned long flags;
+	unsigned int round;
+	void *ptr = NULL;
+
+	crew.data = &flushed;
+	KUNIT_ASSERT_EQ(test, bsa_contexts_start(free_at_step), 0);
+	for (round = 0; round < 2; round++) {
+		memset(&flushed, 0, sizeof(flushed));
+		flushed.block[0] = bsa_heap_alloc_pages(crew.heap, FLUSH_PAGES,
+							1, BSA_TEST_GFP);
+		KUNIT_ASSERT_NOT_NULL(test, flushed.block[0]);
+		flushed.nr = 1;
+		raw_spin_lock_irqsave(&buddy->lock, flags);
+		bsa_nmi_here();
+		raw_spin_unlock_irqrestore(&buddy->lock, flags);
+		KUNIT_EXPECT_EQ(test, flushed.deferred, 1U);
+
+		bsa_step_begin();
+		if (round)
+			bsa_heap_nr_free_pages(crew.heap);
+		else
+			ptr = bsa_heap_alloc_pages(crew.heap, 2 * crew.largest,
+						   1, GFP_ATOMIC | __GFP_NOWARN);
+		bsa_step_end();
+		kunit_info(test, "%u steps, %u frees deferred\n",
+			   flushed.steps, flushed.deferred);
+		KUNIT_EXPECT_NULL(test, ptr);
+		KUNIT_EXPECT_GT(test, flushed.deferred, 1U);
+		KUNIT_EXPECT_LT(test, flushed.steps, FLUSH_STEPS);
+		bsa_heap_free_bulk(crew.heap, flushed.nr, flushed.block);
+	}
+	expect_whole_heap(test);
+}
+
+/*
  * A free that is overtaken
  */
 
@@ -2035,6 +2125,7 @@ static struct kunit_case stress_cases[] = {
 	KUNIT_CASE(pages_freed_in_nmi_are_free),
 	KUNIT_CASE(objects_freed_in_nmi_wait_for_no_lock),
 	KUNIT_CASE(nmis_may_come_at_every_instruction),
+	KUNIT_CASE(flushes_end_while_nmis_free),
 	KUNIT_CASE(second_free_may_be_overtaken_at_every_instruction),
 	KUNIT_CASE(cpu_leaves_its_memory_to_others),
 	KUNIT_CASE(cpus_come_and_go_under_load),

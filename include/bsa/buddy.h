@@ -53,7 +53,8 @@ struct bsa_section {
  * @frees: blocks that they gave back
  * @deferred: blocks in the state BSA_PAGE_KEPT that were freed in NMI while
  *	somebody held the lock; pushed by anybody
- * @pending: blocks taken off @deferred that wait to be freed
+ * @pending: blocks taken off @deferred, all at once, that wait to be freed
+ * @batches: how often they were taken off
  * @low: sections that lie below 4 GiB physical
  * @fits: for each order, the sections that have a free block of that order or
  *	larger; the first set bit is the first fit in order of registration
@@ -69,6 +70,7 @@ struct bsa_buddy {
 	unsigned long frees;
 	struct llist_head deferred;
 	struct llist_node *pending;
+	unsigned int batches;
 	unsigned long low[BSA_SECTION_WORDS];
 	unsigned long fits[BSA_NR_ORDERS][BSA_SECTION_WORDS];
 	struct bsa_section *section[BSA_MAX_SECTIONS];

@@ -23,9 +23,9 @@
 #include <linux/percpu.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
-#include <linux/sched/clock.h>
 #include <linux/sched/task.h>
 #include <linux/sizes.h>
+#include <linux/timekeeping.h>
 
 static unsigned long seed;
 module_param(seed, ulong, 0444);
@@ -1711,10 +1711,13 @@ static void stop_at_step(enum bsa_context context)
 	if (!within_module_core(bsa_step_ip(), o->bsa) || o->step++ != o->at)
 		return;
 	atomic_set_release(&o->state, STOPPED);
-	/* Somebody may wait for this CPU, on the one that is to overtake. */
-	end = local_clock() + NSEC_PER_SEC;
+	/*
+	 * Somebody may wait for this CPU, on the one that is to overtake. Other
+	 * clocks may stand still here.
+	 */
+	end = ktime_get_mono_fast_ns() + NSEC_PER_SEC;
 	while (atomic_read_acquire(&o->state) != OVERTAKEN)
-		if (local_clock() > end &&
+		if (ktime_get_mono_fast_ns() > end &&
 		    atomic_cmpxchg(&o->state, STOPPED, FREEING) == STOPPED)
 			break;
 	bsa_step_last();

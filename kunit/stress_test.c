@@ -1667,7 +1667,10 @@ static void flushes_end_while_nmis_free(struct kunit *test)
 		kunit_info(test, "%u steps, %u frees deferred\n",
 			   flushed.steps, flushed.deferred);
 		KUNIT_EXPECT_NULL(test, ptr);
-		KUNIT_EXPECT_GT(test, flushed.deferred, 1U);
+		KUNIT_EXPECT_GT(test, flushed.steps, 0U);
+		/* Where it is counted, a reader of debugfs may be faster. */
+		if (!round)
+			KUNIT_EXPECT_GT(test, flushed.deferred, 1U);
 		KUNIT_EXPECT_LT(test, flushed.steps, FLUSH_STEPS);
 		bsa_heap_free_bulk(crew.heap, flushed.nr, flushed.block);
 	}

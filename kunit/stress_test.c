@@ -25,7 +25,6 @@
 #include <linux/random.h>
 #include <linux/sched/task.h>
 #include <linux/sizes.h>
-#include <linux/timekeeping.h>
 
 static unsigned long seed;
 module_param(seed, ulong, 0444);
@@ -1707,22 +1706,23 @@ struct overtaken {
 
 static void stop_at_step(enum bsa_context context)
 {
+	unsigned int left = USEC_PER_SEC / 5;
 	struct overtaken *o = crew.data;
-	u64 end;
 
 	/* What it calls of the kernel is none of its own. */
 	if (!within_module_core(bsa_step_ip(), o->bsa) || o->step++ != o->at)
 		return;
 	atomic_set_release(&o->state, STOPPED);
 	/*
-	 * Somebody may wait for this CPU, on the one that is to overtake. Other
-	 * clocks may stand still here.
+	 * Somebody may wait for this CPU, on the one that is to overtake. There is
+	 * no clock to look at: some stand still here, others have races.
 	 */
-	end = ktime_get_mono_fast_ns() + NSEC_PER_SEC;
-	while (atomic_read_acquire(&o->state) != OVERTAKEN)
-		if (ktime_get_mono_fast_ns() > end &&
+	while (atomic_read_acquire(&o->state) != OVERTAKEN) {
+		udelay(5);
+		if (!--left &&
 		    atomic_cmpxchg(&o->state, STOPPED, FREEING) == STOPPED)
 			break;
+	}
 	bsa_step_last();
 }
 

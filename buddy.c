@@ -225,6 +225,7 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 	else if (!raw_spin_trylock_irqsave(&buddy->lock, flags))
 		return NULL;
 
+	/* This ends: without the lock nobody gets a block that was freed here. */
 	do {
 		section = find_section(buddy, need, req->low);
 	} while (unlikely(!section) && free_deferred(buddy));

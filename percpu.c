@@ -1769,7 +1769,8 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
 	slab = bsa_page_of(ptrs[0]);
-	idle = c->idle;
+	/* Who interrupts here leaves it as it was. */
+	idle = READ_ONCE(c->idle);
 	WRITE_ONCE(c->idle, (unsigned long)slab);
 	barrier();
 	/* As in free_fast(). */

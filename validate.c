@@ -20,7 +20,8 @@
  * preemption, which is where all of this may be untrue for a moment. Only page
  * blocks change hands with preemption on. What this leaves uncertain, blocks that
  * seem to be nobody's and the count of pages that callers hold, is an error only
- * if the caller knows that the heap is quiet.
+ * if the caller knows that the heap is quiet. NMIs are not stopped: one that frees
+ * at that moment may be taken for an error.
  *
  * A damaged heap must not take the checker with it: no pointer is followed
  * before it is known to lead to a descriptor of the heap.

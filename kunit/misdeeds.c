@@ -23,6 +23,10 @@ static char *what = "nothing";
 module_param(what, charp, 0);
 MODULE_PARM_DESC(what, "The misdeed: <how memory is taken>-<how it is misused>");
 
+static uint skip;
+module_param(skip, uint, 0);
+MODULE_PARM_DESC(skip, "Pages of each heap to take before anything is leaked (default 0)");
+
 static struct bsa_heap *heap;
 
 /* The compiler is not to know what is behind the pointer. */
@@ -271,6 +275,7 @@ static int use_former_region(void)
  */
 static unsigned long lost[ARRAY_SIZE(ways)];
 static void **held;
+static void *skipped, *skipped_in_heap;
 
 static int leak(void)
 {
@@ -278,6 +283,13 @@ static int leak(void)
 	unsigned int i;
 	void *ptr;
 
+	if (skip) {
+		skipped = bsa_alloc_pages(skip, PAGE_SIZE, GFP_KERNEL);
+		skipped_in_heap = bsa_heap_alloc_pages(heap, skip, PAGE_SIZE,
+						       GFP_KERNEL);
+		if (!skipped || !skipped_in_heap)
+			return -ENOMEM;
+	}
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
 		ptr = ways[i].take(ways[i].size);
 		if (!ptr)
@@ -308,6 +320,8 @@ static void end_leaks(void)
 		next = *held;
 		bsa_free(held);
 	}
+	bsa_free_pages(skipped, skip);
+	bsa_heap_free_pages(heap, skipped_in_heap, skip);
 }
 
 /* Which allocations fail, of those that have no reason to? */

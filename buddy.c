@@ -105,7 +105,7 @@ static void update_fits(struct bsa_section *section, unsigned long before)
 }
 
 /* The first section, in order of registration, that can serve the request. */
-static struct bsa_section *find_section(struct bsa_buddy *buddy,
+static struct bsa_section *pick_section(struct bsa_buddy *buddy,
 					unsigned int order, bool low)
 {
 	unsigned int i, nr = BITS_TO_LONGS(buddy->nr_sections);
@@ -227,7 +227,7 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 
 	/* This ends: without the lock nobody gets a block that was freed here. */
 	do {
-		section = find_section(buddy, need, req->low);
+		section = pick_section(buddy, need, req->low);
 	} while (unlikely(!section) && free_deferred(buddy));
 	if (unlikely(!section)) {
 		raw_spin_unlock_irqrestore(&buddy->lock, flags);

@@ -55,6 +55,14 @@ declare -A append=(
 	[watch]="bsa_debug=1"
 )
 
+# Two nodes, so that it can be seen which one memory is from. The second one is
+# only memory.
+if [[ $config == check && -z ${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
+	export QEMU_ARGS="-object memory-backend-ram,id=ram0,size=5G
+		-object memory-backend-ram,id=ram1,size=1G
+		-numa node,memdev=ram0,cpus=0-3 -numa node,memdev=ram1"
+fi
+
 log=$CACHE/log/$config-$kernel.log
 export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : SOAK + 300))} MEM=${MEM:-6G}
 export APPEND="${append[$config]-} ${APPEND-}"

@@ -138,6 +138,19 @@ lowmem_out_of_range_stops_the_load() {
 	done
 }
 
+# All of it, but for the little that the kernel takes or gives back meanwhile.
+memory_is_from_the_node_asked_for() {
+	for node in 0 1; do
+		meminfo=/sys/devices/system/node/node$node/meminfo
+		before=$(awk '/MemFree/ { print $4 }' $meminfo)
+		insmod /modules/bsa.ko size=256M node=$node || return
+		now=$(awk '/MemFree/ { print $4 }' $meminfo)
+		rmmod bsa
+		echo "node $node: $before kB are free before, $now kB then"
+		[ $((before - now)) -ge 250000 ] || return
+	done
+}
+
 node_out_of_range_stops_the_load() {
 	for node in 99 -2; do
 		refused "node=$node" 'node.*[0-9]' || return
@@ -379,7 +392,8 @@ run_kunit() {
 
 # What only some kernels can do, and what takes long.
 more=
-[ ! -e /sys/kernel/debug/failslab ] || more=load_that_runs_out_of_memory_gives_all_back
+[ ! -e /sys/devices/system/node/node1 ] || more=memory_is_from_the_node_asked_for
+[ ! -e /sys/kernel/debug/failslab ] || more="$more load_that_runs_out_of_memory_gives_all_back"
 # Where leaks are looked for, this one would be found.
 [ -e $kmemleak ] || more="$more leaked_memory_stays_reserved who_leaked_is_named"
 soak=0 parameters=

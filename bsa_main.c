@@ -328,8 +328,10 @@ EXPORT_SYMBOL_GPL(bsa_heap_destroy);
  * @size: bytes
  *
  * The region's prefix takes the metadata, see bsa_region_meta_size(). Ends that
- * are not page-aligned are trimmed. The region belongs to the heap until the
- * heap is destroyed; the default heap never lets go of one.
+ * are not page-aligned are trimmed. Of one that straddles 4 GiB physical, a side
+ * that is too small, or that alone finds no memory for debug=, is left out. The
+ * region belongs to the heap until the heap is destroyed; the default heap never
+ * lets go of one.
  *
  * Context: process, may sleep. Other CPUs may go on allocating.
  * Return: 0; -EINVAL if not a single page can be managed or the region is not

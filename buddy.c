@@ -520,7 +520,7 @@ static int add_section(struct bsa_buddy *buddy, unsigned long start,
 	return 0;
 }
 
-/* Add the parts on both sides of 4 GiB; one may be too small to be used. */
+/* Add the parts on both sides of 4 GiB; one may be left out. */
 static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
 			  unsigned long border, unsigned long end)
 {
@@ -540,8 +540,9 @@ static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
  * @size: its bytes
  *
  * Ends that are not page-aligned are trimmed. A region that straddles 4 GiB
- * physical becomes two sections. The region belongs to the allocator until
- * bsa_buddy_destroy().
+ * physical becomes two sections; if only one side is too small, or only for one
+ * there is no memory beside, that side is left out. The region belongs to the
+ * allocator until bsa_buddy_destroy().
  *
  * Context: process, may sleep.
  * Return: 0; -EINVAL if not a single page can be managed or the region is not

@@ -58,6 +58,7 @@ declare -A append=(
 # Two nodes, so that it can be seen which one memory is from. The second one is
 # only memory.
 if [[ $config == check && -z ${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
+	parameters[check]=nodes
 	export QEMU_ARGS="-object memory-backend-ram,id=ram0,size=5G
 		-object memory-backend-ram,id=ram1,size=1G
 		-numa node,memdev=ram0,cpus=0-3 -numa node,memdev=ram1"

@@ -4,7 +4,8 @@
 # "make check": the KUnit tests, then what only user space can test: loading,
 # parameters, unloading. The results of both are KTAP. What follows the name of
 # this script are parameters of the KUnit tests; "soak=SECONDS" adds that much of
-# mixed load, and "long=SECONDS" that and more of everything.
+# mixed load, "long=SECONDS" that and more of everything, and "nodes" says that there
+# are two NUMA nodes.
 
 # shellcheck source=lib.sh
 . /lib.sh
@@ -392,8 +393,7 @@ run_kunit() {
 
 # What only some kernels can do, and what takes long.
 more=
-[ ! -e /sys/devices/system/node/node1 ] || more=memory_is_from_the_node_asked_for
-[ ! -e /sys/kernel/debug/failslab ] || more="$more load_that_runs_out_of_memory_gives_all_back"
+[ ! -e /sys/kernel/debug/failslab ] || more=load_that_runs_out_of_memory_gives_all_back
 # Where leaks are looked for, this one would be found.
 [ -e $kmemleak ] || more="$more leaked_memory_stays_reserved who_leaked_is_named"
 soak=0 parameters=
@@ -406,6 +406,7 @@ for parameter; do
 		more="$more load_unload_1000_cycles"
 		;;
 	soak=*) soak=${parameter#*=} ;;
+	nodes) more="$more memory_is_from_the_node_asked_for" ;;
 	*) parameters="$parameters $parameter" ;;
 	esac
 done

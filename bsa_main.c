@@ -524,6 +524,24 @@ void *bsa_alloc_aligned(size_t size, size_t align, gfp_t gfp)
 EXPORT_SYMBOL_GPL(bsa_alloc_aligned);
 
 /**
+ * bsa_heap_alloc_aligned - allocate from a heap with an alignment
+ * @heap: the heap; NULL is the default heap
+ * @size: bytes; 0 gives ZERO_SIZE_PTR
+ * @align: alignment in bytes, a power of two
+ * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * Context: any.
+ * Return: the memory, or NULL.
+ */
+void *bsa_heap_alloc_aligned(struct bsa_heap *heap, size_t size, size_t align,
+			     gfp_t gfp)
+{
+	return bsa_percpu_alloc(heap_or_default(heap), size, align, gfp,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_alloc_aligned);
+
+/**
  * bsa_zalloc - allocate zeroed memory
  * @size: bytes; 0 gives ZERO_SIZE_PTR
  * @gfp: __GFP_NOWARN counts, see <linux/bsa.h>
@@ -537,6 +555,22 @@ void *bsa_zalloc(size_t size, gfp_t gfp)
 				_RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_zalloc);
+
+/**
+ * bsa_heap_zalloc - allocate zeroed memory from a heap
+ * @heap: the heap; NULL is the default heap
+ * @size: bytes; 0 gives ZERO_SIZE_PTR
+ * @gfp: __GFP_NOWARN counts, see <linux/bsa.h>
+ *
+ * Context: any.
+ * Return: the memory, or NULL.
+ */
+void *bsa_heap_zalloc(struct bsa_heap *heap, size_t size, gfp_t gfp)
+{
+	return bsa_percpu_alloc(heap_or_default(heap), size, 1,
+				gfp | __GFP_ZERO, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(bsa_heap_zalloc);
 
 static void *calloc_from(struct bsa_heap *heap, size_t n, size_t size,
 			 gfp_t gfp, unsigned long caller)

@@ -1672,27 +1672,23 @@ EXPORT_SYMBOL_GPL(bsa_free);
  * bsa_heap_alloc - allocate from a heap
  * @heap: the heap; NULL is the default heap
  * @size: bytes; 0 gives ZERO_SIZE_PTR
- * @align: alignment in bytes, a power of two
  * @gfp: __GFP_ZERO and __GFP_NOWARN count, see <linux/bsa.h>
+ *
+ * As bsa_alloc().
  *
  * Context: any.
  * Return: the memory, or NULL.
  */
-void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
-		     gfp_t gfp)
+void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, gfp_t gfp)
 {
-	size_t beyond = align - 1;
-
 	if (unlikely(!heap))
-		return bsa_alloc_aligned(size, align, gfp);
-	/* Or gcc takes an align that is 1 for any other 1, and so misses btr. */
-	OPTIMIZER_HIDE_VAR(beyond);
-	if (!beyond && is_plain(size, gfp)) {
+		return alloc_any(size, gfp, &bsa_default_heap, 1, _RET_IP_);
+	if (is_plain(size, gfp)) {
 		preempt_disable();
 		return alloc_fast(this_cpu_ptr(heap->cpu),
 				  class_at[(size - 1) / 8], size, gfp);
 	}
-	return alloc_any(size, gfp, heap, align, _RET_IP_);
+	return alloc_any(size, gfp, heap, 1, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_alloc);
 

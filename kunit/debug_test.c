@@ -32,7 +32,7 @@ static struct bsa_heap *watched(struct kunit *test, size_t size,
 
 static void *get(struct kunit *test, struct bsa_heap *heap, size_t size)
 {
-	void *ptr = bsa_heap_alloc(heap, size, 1, BSA_TEST_GFP);
+	void *ptr = bsa_heap_alloc(heap, size, BSA_TEST_GFP);
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	return ptr;
@@ -238,7 +238,7 @@ static void debug_keeps_alignments(struct kunit *test)
 		bsa_heap_free(heap, two);
 	}
 	for (align = 16; align <= SZ_8K; align *= 2) {
-		ptr = bsa_heap_alloc(heap, 24, align, BSA_TEST_GFP);
+		ptr = bsa_heap_alloc_aligned(heap, 24, align, BSA_TEST_GFP);
 		KUNIT_ASSERT_NOT_NULL(test, ptr);
 		KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr, align));
 		KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), 24);
@@ -339,8 +339,7 @@ static void debug_memory_shows_what_it_is(struct kunit *test)
 		bsa_heap_free(heap, ptr);
 		KUNIT_EXPECT_TRUE(test, bsa_test_all_freed_bytes(ptr, BSA_BYTE_FREE,
 								 sizes[i]));
-		ptr = bsa_heap_alloc(heap, sizes[i], 1,
-				     BSA_TEST_GFP | __GFP_ZERO);
+		ptr = bsa_heap_alloc(heap, sizes[i], BSA_TEST_GFP | __GFP_ZERO);
 		KUNIT_ASSERT_NOT_NULL(test, ptr);
 		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptr, 0, sizes[i]));
 		bsa_heap_free(heap, ptr);
@@ -434,7 +433,7 @@ static void misuse_in_irq(void *data)
 {
 	struct irq_misuse *misuse = data;
 
-	misuse->ptr = bsa_heap_alloc(misuse->heap, 100, 1, GFP_ATOMIC);
+	misuse->ptr = bsa_heap_alloc(misuse->heap, 100, GFP_ATOMIC);
 	if (!misuse->ptr)
 		return;
 	scribble(misuse->ptr + 100, 8);

@@ -49,7 +49,7 @@ static void add_region(struct kunit *test, struct bsa_heap *heap, size_t size,
 static void *get(struct kunit *test, struct bsa_heap *heap, size_t size,
 		 size_t align)
 {
-	void *ptr = bsa_heap_alloc(heap, size, align, BSA_TEST_GFP);
+	void *ptr = bsa_heap_alloc_aligned(heap, size, align, BSA_TEST_GFP);
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	return ptr;
@@ -487,10 +487,11 @@ static void heap_size_zero_gives_zero_size_ptr(struct kunit *test)
 	struct bsa_stats stats;
 	void *ptrs[] = { ZERO_SIZE_PTR, NULL };
 
-	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_alloc(heap, 0, 1, GFP_KERNEL),
+	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_alloc(heap, 0, GFP_KERNEL),
 			    ZERO_SIZE_PTR);
-	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_alloc(heap, 0, PAGE_SIZE,
-						 GFP_KERNEL | __GFP_ZERO),
+	KUNIT_EXPECT_PTR_EQ(test,
+			    bsa_heap_alloc_aligned(heap, 0, PAGE_SIZE,
+						   GFP_KERNEL | __GFP_ZERO),
 			    ZERO_SIZE_PTR);
 	KUNIT_EXPECT_PTR_EQ(test, bsa_heap_calloc(heap, 0, 8, GFP_KERNEL),
 			    ZERO_SIZE_PTR);
@@ -604,7 +605,7 @@ static void heap_serves_every_alignment(struct kunit *test)
 			bsa_heap_free(heap, ptr);
 		}
 	}
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 1, SZ_4M, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_aligned(heap, 1, SZ_4M, BSA_TEST_GFP));
 }
 
 static void heap_alignment_beyond_the_size_takes_a_larger_class(struct kunit *test)
@@ -640,17 +641,19 @@ static void heap_refuses_senseless_requests(struct kunit *test)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(aligns); i++) {
-		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64, aligns[i],
-						       BSA_TEST_GFP));
-		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, aligns[i],
-						       BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test,
+				  bsa_heap_alloc_aligned(heap, 64, aligns[i],
+							 BSA_TEST_GFP));
+		KUNIT_EXPECT_NULL(test,
+				  bsa_heap_alloc_aligned(heap, 8192, aligns[i],
+							 BSA_TEST_GFP));
 		KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, 1, aligns[i],
 							     BSA_TEST_GFP));
 		KUNIT_EXPECT_NULL(test, bsa_alloc_aligned(64, aligns[i],
 							  BSA_TEST_GFP));
 	}
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, sizes[i], 1,
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, sizes[i],
 						       BSA_TEST_GFP));
 		KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, sizes[i], 1,
 							     BSA_TEST_GFP));
@@ -675,7 +678,7 @@ static void heap_largest_block_is_the_whole_section(struct kunit *test)
 	bsa_heap_free(heap, ptr);
 	ptr = get(test, heap, SZ_2M - 1, 1);
 	bsa_heap_free(heap, ptr);
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, SZ_2M + 1, 1,
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, SZ_2M + 1,
 					       BSA_TEST_GFP));
 	ptr = get_pages(test, heap, 512);
 	bsa_heap_free_pages(heap, ptr, 512);
@@ -707,7 +710,7 @@ static void heap_zeroes_dirty_memory(struct kunit *test)
 		}
 		bsa_test_give_back(heap, ARRAY_SIZE(ptrs), ptrs);
 		for (j = 0; j < ARRAY_SIZE(ptrs); j++) {
-			ptrs[j] = bsa_heap_alloc(heap, size, 1, BSA_TEST_GFP |
+			ptrs[j] = bsa_heap_alloc(heap, size, BSA_TEST_GFP |
 						 __GFP_ZERO);
 			KUNIT_ASSERT_NOT_NULL(test, ptrs[j]);
 			KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptrs[j], 0,
@@ -871,7 +874,7 @@ static void heap_realloc_zeroes_what_it_adds(struct kunit *test)
 	/* In a heap whose every byte is dirty. */
 	memset(ptr, 0xff, 64 * PAGE_SIZE);
 	bsa_heap_free_pages(heap, ptr, 64);
-	ptr = bsa_heap_alloc(heap, 64, 1, BSA_TEST_GFP | __GFP_ZERO);
+	ptr = bsa_heap_alloc(heap, 64, BSA_TEST_GFP | __GFP_ZERO);
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	fill_pattern(ptr, 64);
 	ptr = bsa_heap_realloc(heap, ptr, 1000, BSA_TEST_GFP | __GFP_ZERO);
@@ -1047,7 +1050,7 @@ static void heap_exhausted_by_pages_has_none_for_objects(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, nr, 64);
 	for (size = 8; size <= 2048; size *= 2)
-		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size, 1,
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size,
 						       BSA_TEST_GFP));
 	/* With one page, there is an object of any class. */
 	bsa_heap_free_pages(heap, pages[--nr], 1);
@@ -1073,7 +1076,7 @@ static void heap_owner_finds_the_one_object_freed_elsewhere(struct kunit *test)
 		bsa_test_set_cpu(test, 0);
 		ptr = get(test, heap, size, 1);
 		KUNIT_EXPECT_PTR_EQ(test, ptr, ptrs[nr / 2]);
-		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size, 1,
+		KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size,
 						       BSA_TEST_GFP));
 		bsa_test_give_back(heap, nr, ptrs);
 	}
@@ -1204,7 +1207,7 @@ static void objects_of_another_cpu(struct kunit *test, unsigned int freer)
 		bsa_heap_free(heap, ptrs[i]);
 	bsa_test_set_cpu(test, 2);
 	for (i = 0; i < nr; i += 2) {
-		ptrs[i] = bsa_heap_alloc(heap, 64, 1, BSA_TEST_GFP);
+		ptrs[i] = bsa_heap_alloc(heap, 64, BSA_TEST_GFP);
 		got += !!ptrs[i];
 	}
 	KUNIT_EXPECT_EQ(test, got, nr / 2);
@@ -1347,7 +1350,7 @@ static void heap_allocation_that_interrupts_takes_a_shared_object(struct kunit *
 	/* One of each class, from slabs that no CPU owns. */
 	set_busy(heap, true);
 	for (class = 0; class < BSA_NR_CLASSES; class++)
-		ptrs[class] = bsa_heap_alloc(heap, 8 << class, 1, GFP_ATOMIC);
+		ptrs[class] = bsa_heap_alloc(heap, 8 << class, GFP_ATOMIC);
 	set_busy(heap, false);
 	for (class = 0; class < BSA_NR_CLASSES; class++) {
 		KUNIT_ASSERT_NOT_NULL(test, ptrs[class]);
@@ -1372,7 +1375,7 @@ static void heap_shared_objects_freed_elsewhere_are_reused(struct kunit *test)
 
 	/* The whole heap is full shared slabs; every other object is freed. */
 	set_busy(heap, true);
-	while ((ptrs[nr] = bsa_heap_alloc(heap, 64, 1, GFP_ATOMIC |
+	while ((ptrs[nr] = bsa_heap_alloc(heap, 64, GFP_ATOMIC |
 					  __GFP_NOWARN)))
 		nr++;
 	set_busy(heap, false);
@@ -1381,7 +1384,7 @@ static void heap_shared_objects_freed_elsewhere_are_reused(struct kunit *test)
 	for (i = 0; i < nr; i += 2)
 		bsa_heap_free(heap, ptrs[i]);
 	for (i = 0; i < nr; i += 2) {
-		ptrs[i] = bsa_heap_alloc(heap, 64, 1, BSA_TEST_GFP);
+		ptrs[i] = bsa_heap_alloc(heap, 64, BSA_TEST_GFP);
 		again += !!ptrs[i];
 	}
 	KUNIT_EXPECT_EQ(test, again, 32 * 64);
@@ -1401,8 +1404,8 @@ static void call_in_irq(void *data)
 	struct irq_call *call = data;
 
 	call->in_irq = in_hardirq();
-	call->object = bsa_heap_alloc(call->heap, 100, 1, GFP_ATOMIC);
-	call->block = bsa_heap_alloc(call->heap, 10000, 1, GFP_ATOMIC);
+	call->object = bsa_heap_alloc(call->heap, 100, GFP_ATOMIC);
+	call->block = bsa_heap_alloc(call->heap, 10000, GFP_ATOMIC);
 	bsa_heap_free(call->heap, call->to_free);
 }
 
@@ -1434,9 +1437,9 @@ static void heap_works_with_interrupts_off(struct kunit *test)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	object = bsa_heap_alloc(heap, 100, 1, GFP_ATOMIC);
-	block = bsa_heap_alloc(heap, 10000, 1, GFP_ATOMIC);
-	none = bsa_heap_alloc(heap, SZ_256K, 1, GFP_ATOMIC | __GFP_NOWARN);
+	object = bsa_heap_alloc(heap, 100, GFP_ATOMIC);
+	block = bsa_heap_alloc(heap, 10000, GFP_ATOMIC);
+	none = bsa_heap_alloc(heap, SZ_256K, GFP_ATOMIC | __GFP_NOWARN);
 	bsa_heap_free(heap, object);
 	bsa_heap_free(heap, block);
 	local_irq_restore(flags);
@@ -1504,14 +1507,14 @@ static void use_every_call(struct bsa_heap *heap, void **ptrs, size_t max)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		/* Until there is none, and back. */
 		for (nr = 0; nr < max; nr++) {
-			ptrs[nr] = bsa_heap_alloc(heap, sizes[i], 1,
+			ptrs[nr] = bsa_heap_alloc(heap, sizes[i],
 						  BSA_TEST_GFP);
 			if (!ptrs[nr])
 				break;
 		}
 		bsa_test_give_back(heap, nr, ptrs);
 
-		ptr = bsa_heap_alloc(heap, sizes[i], 1,
+		ptr = bsa_heap_alloc(heap, sizes[i],
 				     BSA_TEST_GFP | __GFP_ZERO);
 		ptr = bsa_heap_realloc(heap, ptr, 2 * sizes[i], BSA_TEST_GFP);
 		bsa_heap_free(heap, ptr);
@@ -1825,12 +1828,12 @@ static void heap_counts_failures(struct kunit *test)
 	void **pages = bsa_test_array(test, 65);
 	size_t nr;
 
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64 * PAGE_SIZE + 1, 1,
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64 * PAGE_SIZE + 1,
 					       BSA_TEST_GFP));
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 1);
 	nr = bsa_test_take_pages(heap, pages);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 2);
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8, 1, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8, BSA_TEST_GFP));
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 3);
 	bsa_test_give_back(heap, nr, pages);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).failures, 3);
@@ -1958,8 +1961,8 @@ static void heap_without_a_section_has_no_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 0);
 	KUNIT_EXPECT_EQ(test, bsa_heap_managed_bytes(heap), 0);
 	KUNIT_EXPECT_EQ(test, bsa_heap_section(heap, 0, &info), -EINVAL);
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8, 1, BSA_TEST_GFP));
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, 1, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, BSA_TEST_GFP));
 	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages_lowmem(heap, 1, 1,
 							    BSA_TEST_GFP));
 }

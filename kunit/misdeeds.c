@@ -64,7 +64,7 @@ static void *take_class(size_t size)
 
 static void *take_heap(size_t size)
 {
-	return bsa_heap_alloc(heap, size, 1, GFP_KERNEL);
+	return bsa_heap_alloc(heap, size, GFP_KERNEL);
 }
 
 static void *take_zeroed(size_t size)
@@ -257,8 +257,8 @@ static int use_former_region(void)
 	region = kmalloc(SZ_256K, GFP_KERNEL);
 	err = region ? bsa_heap_add_region(other, region, SZ_256K) : -ENOMEM;
 	if (!err) {
-		bsa_heap_free(other, bsa_heap_alloc(other, 10, 1, GFP_KERNEL));
-		bsa_heap_free(other, bsa_heap_alloc(other, 9999, 1, GFP_KERNEL));
+		bsa_heap_free(other, bsa_heap_alloc(other, 10, GFP_KERNEL));
+		bsa_heap_free(other, bsa_heap_alloc(other, 9999, GFP_KERNEL));
 	}
 	err = bsa_heap_destroy(other) ?: err;
 	if (region)

@@ -24,7 +24,7 @@ static struct bsa_heap *new_heap(struct kunit *test)
 
 static void *get(struct kunit *test, struct bsa_heap *heap, size_t size)
 {
-	void *ptr = bsa_heap_alloc(heap, size, 1, BSA_TEST_GFP);
+	void *ptr = bsa_heap_alloc(heap, size, BSA_TEST_GFP);
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	return ptr;
@@ -472,13 +472,13 @@ static void double_free_at_once(struct kunit *test, unsigned int a,
 	cpumask_set_cpu(a, cpus);
 	cpumask_set_cpu(b, cpus);
 	for (i = 0; i < 200; i++) {
-		same.obj = bsa_heap_alloc(same.heap, 64, 1, BSA_TEST_GFP);
+		same.obj = bsa_heap_alloc(same.heap, 64, BSA_TEST_GFP);
 		if (!same.obj)
 			break;
 		atomic_set(&same.waiting, 2);
 		on_each_cpu_mask(cpus, free_at_once, &same, true);
 		/* Whatever the order was, the object is free once. */
-		next = bsa_heap_alloc(same.heap, 64, 1, BSA_TEST_GFP);
+		next = bsa_heap_alloc(same.heap, 64, BSA_TEST_GFP);
 		bsa_heap_free(same.heap, next);
 	}
 	free_cpumask_var(cpus);
@@ -651,9 +651,9 @@ static void misuse_nofail_is_refused(struct kunit *test)
 	gfp_t gfp = BSA_TEST_GFP | __GFP_NOFAIL;
 	void *ptrs[1];
 
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64, 1, gfp));
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64, 64, gfp));
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, 1, gfp));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 64, gfp));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_aligned(heap, 64, 64, gfp));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, 8192, gfp));
 	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, 4, 16, gfp));
 	KUNIT_EXPECT_NULL(test, bsa_heap_realloc(heap, NULL, 64, gfp));
 	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, 1, PAGE_SIZE, gfp));

@@ -177,7 +177,7 @@ static void exchange(struct place *place, struct soaker *s, unsigned int who,
 	void *ptr = NULL;
 
 	if (below(&s->rnd[who], 8) < (is_low_tide() ? 2 : 7)) {
-		ptr = bsa_heap_alloc(place->heap, size, 1, gfp | __GFP_NOWARN);
+		ptr = bsa_heap_alloc(place->heap, size, gfp | __GFP_NOWARN);
 		if (ptr)
 			take(ptr, size);
 		else

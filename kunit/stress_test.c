@@ -257,7 +257,7 @@ static void free_marked(struct worker *w, void *ptr, size_t size)
 /* An object for a test in which there is always enough memory. */
 static void *alloc_marked(struct worker *w, size_t size, gfp_t gfp)
 {
-	void *ptr = bsa_heap_alloc(crew.heap, size, 1, gfp);
+	void *ptr = bsa_heap_alloc(crew.heap, size, gfp);
 
 	if (ptr)
 		mark(ptr, size);
@@ -479,7 +479,7 @@ static void check_failure(struct player *p, size_t size)
 		if (bsa_heap_nr_free_pages(crew.heap) <
 		    bsa_heap_nr_pages(crew.heap) / 4)
 			return;
-		ptr = bsa_heap_alloc(crew.heap, size, 1, BSA_TEST_GFP);
+		ptr = bsa_heap_alloc(crew.heap, size, BSA_TEST_GFP);
 		if (ptr) {
 			bsa_heap_free(crew.heap, ptr);
 			p->allocs++;
@@ -505,11 +505,11 @@ static void allocate(struct player *p, struct slot *slot)
 	case 1:
 		align = 1UL << below(p, 15);
 		want = max(size, align);
-		ptr = bsa_heap_alloc(crew.heap, size, align, gfp);
+		ptr = bsa_heap_alloc_aligned(crew.heap, size, align, gfp);
 		break;
 	case 2:
 		zero = true;
-		ptr = bsa_heap_alloc(crew.heap, size, 1, gfp | __GFP_ZERO);
+		ptr = bsa_heap_alloc(crew.heap, size, gfp | __GFP_ZERO);
 		break;
 	case 3:
 		zero = true;
@@ -533,7 +533,7 @@ static void allocate(struct player *p, struct slot *slot)
 			fail(p->w, "not in low memory", ptr, size);
 		break;
 	default:
-		ptr = bsa_heap_alloc(crew.heap, size, 1, gfp);
+		ptr = bsa_heap_alloc(crew.heap, size, gfp);
 		break;
 	}
 	if (!ptr) {
@@ -838,7 +838,7 @@ static void produce(struct worker *w, struct ring *ring)
 		while (head - smp_load_acquire(&ring->tail) == RING_SIZE)
 			if (stopped())
 				return;
-		ptr = bsa_heap_alloc(crew.heap, RING_BYTES, 1, GFP_ATOMIC);
+		ptr = bsa_heap_alloc(crew.heap, RING_BYTES, GFP_ATOMIC);
 		if (!ptr) {
 			fail(w, "objects do not come back", NULL, RING_BYTES);
 			return;
@@ -905,7 +905,7 @@ static void objects_freed_elsewhere_come_back_to_their_owner(struct kunit *test)
 /* What a worker holds is a chain through the first bytes of each object. */
 static bool allocate_link(struct worker *w, size_t size)
 {
-	void **ptr = bsa_heap_alloc(crew.heap, size, 1, BSA_TEST_GFP);
+	void **ptr = bsa_heap_alloc(crew.heap, size, BSA_TEST_GFP);
 
 	if (!ptr)
 		return false;
@@ -1017,7 +1017,7 @@ static void turn_over_crowd(struct worker *w)
 		i = prandom_u32_state(&rnd) % crowd->nr;
 		if (object[i])
 			free_marked(w, object[i], FLUSH_BYTES);
-		object[i] = bsa_heap_alloc(crew.heap, FLUSH_BYTES, 1,
+		object[i] = bsa_heap_alloc(crew.heap, FLUSH_BYTES,
 					   GFP_ATOMIC | __GFP_NOWARN);
 		if (object[i])
 			mark(object[i], FLUSH_BYTES);
@@ -1059,7 +1059,7 @@ static void *replace_block(struct worker *w, void *block, size_t size)
 		free_marked(w, block, size);
 		return NULL;
 	}
-	block = bsa_heap_alloc(crew.heap, size, 1, GFP_ATOMIC | __GFP_NOWARN);
+	block = bsa_heap_alloc(crew.heap, size, GFP_ATOMIC | __GFP_NOWARN);
 	if (block)
 		mark(block, size);
 	return block;
@@ -1184,7 +1184,7 @@ static bool nest_exchange(struct nest *nest, unsigned int i)
 	size_t size = nest_size(i);
 	void *ptr, *old;
 
-	ptr = bsa_heap_alloc(crew.heap, size, 1, GFP_ATOMIC | __GFP_NOWARN);
+	ptr = bsa_heap_alloc(crew.heap, size, GFP_ATOMIC | __GFP_NOWARN);
 	if (ptr)
 		nest_take(nest->w, ptr, size);
 	else if (!in_nmi())
@@ -1464,7 +1464,7 @@ static void objects_freed_in_nmi_wait_for_no_lock(struct kunit *test)
 		/* A full slab, and an object in the next one. */
 		nr = 0;
 		do {
-			objs[nr] = bsa_heap_alloc(crew.heap, 1024, 1,
+			objs[nr] = bsa_heap_alloc(crew.heap, 1024,
 						  BSA_TEST_GFP);
 			KUNIT_ASSERT_NOT_NULL(test, objs[nr]);
 		} while (bsa_page_of(objs[nr++]) == bsa_page_of(objs[0]));
@@ -1496,7 +1496,7 @@ static void walk_objects(struct nest *nest, void **objs)
 
 	for (i = 0; i < nr_walked(); i++) {
 		bsa_step_begin();
-		objs[i] = bsa_heap_alloc(crew.heap, nest_size(i), 1,
+		objs[i] = bsa_heap_alloc(crew.heap, nest_size(i),
 					 GFP_ATOMIC);
 		bsa_step_end();
 		if (objs[i])
@@ -1777,7 +1777,7 @@ static unsigned int take_all(struct bsa_heap *heap, size_t size, void **ptrs,
 	unsigned int nr;
 
 	for (nr = 0; ; nr++) {
-		ptrs[nr] = bsa_heap_alloc(heap, size, 1,
+		ptrs[nr] = bsa_heap_alloc(heap, size,
 					  GFP_ATOMIC | __GFP_NOWARN);
 		if (!ptrs[nr])
 			return nr;
@@ -2007,7 +2007,7 @@ static void exchange_in_traffic(struct worker *w)
 		h = prandom_u32_state(&rnd) % 2;
 		ptr = NULL;
 		if (prandom_u32_state(&rnd) % 4) {
-			ptr = bsa_heap_alloc(t->heap[h], traffic_size(i), 1,
+			ptr = bsa_heap_alloc(t->heap[h], traffic_size(i),
 					     GFP_ATOMIC);
 			if (ptr)
 				mark(ptr, traffic_size(i));

@@ -547,7 +547,7 @@ size_t bsa_test_take_objects(struct bsa_heap *heap, size_t size, void **ptrs)
 	size_t nr = 0;
 
 	for (;;) {
-		ptrs[nr] = bsa_heap_alloc(heap, size, 1, BSA_TEST_GFP);
+		ptrs[nr] = bsa_heap_alloc(heap, size, BSA_TEST_GFP);
 		if (!ptrs[nr])
 			return nr;
 		nr++;

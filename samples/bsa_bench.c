@@ -335,7 +335,7 @@ static noinline void heap_pairs(const struct bench_case *c, unsigned int n)
 	size_t size = c->size;
 
 	while (n--)
-		bsa_heap_free(heap, bsa_heap_alloc(heap, size, 1, BENCH_GFP));
+		bsa_heap_free(heap, bsa_heap_alloc(heap, size, BENCH_GFP));
 }
 
 /*
@@ -507,7 +507,7 @@ static noinline void heap_batches(const struct bench_case *c, unsigned int n)
 
 	while (n--) {
 		for (i = 0; i < c->nr; i++)
-			c->objects[i] = bsa_heap_alloc(c->heap, size, 1,
+			c->objects[i] = bsa_heap_alloc(c->heap, size,
 						       BENCH_GFP);
 		for (i = 0; i < c->nr; i++)
 			bsa_heap_free(c->heap, c->objects[c->free_order[i]]);
@@ -817,7 +817,7 @@ static void fill_heap(struct bench_heap *h, size_t size, unsigned long leave)
 
 	while (h->nr_held < MAX_HELD &&
 	       (!leave || bsa_heap_nr_free_pages(h->heap) > leave)) {
-		object = bsa_heap_alloc(h->heap, size ?: random_size(&rnd), 1,
+		object = bsa_heap_alloc(h->heap, size ?: random_size(&rnd),
 					GFP_KERNEL | __GFP_NOWARN);
 		if (!object)
 			return;

@@ -199,7 +199,7 @@ static void use_private_heap(struct client_cpu *c)
 	check(c, bsa_heap_nr_pages(heap) == bsa_heap_nr_free_pages(heap) &&
 	      !bsa_heap_allocated_bytes(heap), "a new heap is not empty");
 
-	p = bsa_heap_alloc(heap, 100, SZ_1K, GFP_KERNEL);
+	p = bsa_heap_alloc_aligned(heap, 100, SZ_1K, GFP_KERNEL);
 	use(c, p, 100, SZ_1K, "bsa_heap_alloc()");
 	check(c, bsa_heap_size(heap, p) >= 100, "bsa_heap_size()");
 	q = bsa_heap_realloc(heap, p, 5000, GFP_KERNEL);
@@ -264,7 +264,7 @@ static void allocate_objects(struct work_struct *work)
 	for (i = 0; i < NR_OBJECTS; i++) {
 		size_t size = object_size(i);
 
-		c->object[i] = bsa_heap_alloc(object_heap(i), size, 1,
+		c->object[i] = bsa_heap_alloc(object_heap(i), size,
 					      GFP_KERNEL);
 		use(c, c->object[i], size, size, "an object of each class");
 	}

@@ -173,8 +173,12 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size);
 size_t bsa_region_meta_size(size_t size);
 
 void bsa_heap_free(struct bsa_heap *heap, const void *ptr);
-void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, size_t align,
-		     gfp_t gfp) __alloc_size(2) __must_check;
+void *bsa_heap_alloc(struct bsa_heap *heap, size_t size, gfp_t gfp)
+	__alloc_size(2) __must_check;
+void *bsa_heap_alloc_aligned(struct bsa_heap *heap, size_t size, size_t align,
+			     gfp_t gfp) __alloc_size(2) __must_check;
+void *bsa_heap_zalloc(struct bsa_heap *heap, size_t size, gfp_t gfp)
+	__alloc_size(2) __must_check;
 void *bsa_heap_calloc(struct bsa_heap *heap, size_t n, size_t size, gfp_t gfp)
 	__alloc_size(2, 3) __must_check;
 void *bsa_heap_realloc(struct bsa_heap *heap, const void *ptr,

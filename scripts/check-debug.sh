@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check-debug.sh [CONFIG]: every test of "make check", and 300 seconds of mixed
-# load, in kernels that watch more closely, and 60 in one that is told something
-# else (SOAK= in the environment: another number for all). CONFIG names one of
-# them; without it, one after the other:
+# load, in kernels that watch more closely, and 60 in those that are as fast as that
+# of "make check" (SOAK= in the environment: another number for all). CONFIG names
+# one of them; without it, one after the other:
 #
 #   kasan   touching what is not one's own, leaks, undefined behaviour
 #   kcsan   data races, also those that only weaker processors have
@@ -13,6 +13,8 @@
 #   fresh   memory is zeroed when it is allocated (init_on_alloc)
 #   watch   heaps watch their callers (debug=1); without the tests that count slots,
 #           or look at what the fast path does
+#   up      built for a single CPU, where nothing but the holder of a lock that was
+#           interrupted can stand in the way; without the tests that need several
 #
 # All are built from the one source that has PREEMPT_RT itself.
 
@@ -20,28 +22,25 @@
 
 kernel=6.12
 case ${1:-all} in
-all) configs=(kasan kcsan rt zero fresh watch) ;;
-kasan | kcsan | rt | zero | fresh | watch) configs=("$1") ;;
-*) die "CONFIG=$1 is not known: kasan, kcsan, rt, zero, fresh and watch are" ;;
+all) configs=(kasan kcsan rt zero fresh watch up) ;;
+kasan | kcsan | rt | zero | fresh | watch | up) configs=("$1") ;;
+*) die "CONFIG=$1 is not known: kasan, kcsan, rt, zero, fresh, watch and up are" ;;
 esac
 
-declare -A soak=([zero]=60 [fresh]=60 [watch]=60)
-
-# Some are several times slower.
-export TIMEOUT=${TIMEOUT:-$((1200 + ${SOAK:-300}))}
+declare -A soak=([zero]=60 [fresh]=60 [watch]=60 [up]=60)
+# Some are several times slower, and their tests wait longer.
+declare -A stall=([kasan]=720 [kcsan]=720 [rt]=720)
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 for config in "${configs[@]}"; do
-	SOAK=${SOAK-${soak[$config]-300}} "$SCRIPTS/check.sh" "$kernel" "$config" | tee "$output" || true
-	counts=$(sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$output")
-	# What does not come to its end has failed, too.
-	counts=${counts:-0 1}
-	passed=$((passed + ${counts% *}))
-	failed=$((failed + ${counts#* }))
+	SOAK=${SOAK-${soak[$config]-300}} STALL=${STALL:-${stall[$config]-180}} \
+		"$SCRIPTS/check.sh" "$kernel" "$config" | tee "$output" || true
+	read -r p f s < <(read_totals "$output")
+	((passed += p, failed += f, skipped += s)) || true
 done
 
 say "make check-debug took $SECONDS s"
-echo "$passed passed, $failed failed"
+totals "$passed" "$failed" "$skipped"
 ((failed == 0))

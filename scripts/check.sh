@@ -3,8 +3,13 @@
 #
 # check.sh KERNEL [CONFIG]: runs every test in the test kernel of that
 # configuration, shows the results as they come, and ends with "N passed, M
-# failed". SOAK=300 in the environment asks for 300 seconds of mixed load, too, and
-# LONG=300 for that and more of everything.
+# failed", and ", K skipped" if a test could not run here. In the environment:
+#
+#   FILTER=   a glob: only the KUnit tests, or suites, of such a name
+#   SOAK=300  300 seconds of mixed load, too
+#   LONG=300  that, and more of everything
+#   STALL=180 the guest hangs if it says nothing for so many seconds. After 160 a
+#             test whose threads do not get on says so itself; 0: no limit
 #
 # Counted as failed, beside tests: a test of kunit/seed-tests.txt that did not
 # run, a suite that did not end, a complaint of the kernel, a guest that
@@ -12,7 +17,8 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 config=${2:-check} LONG=${LONG-} SOAK=${SOAK-}
+kernel=$1 config=${2:-check} LONG=${LONG-} SOAK=${SOAK-} FILTER=${FILTER-}
+[[ $FILTER != *[[:space:]]* ]] || die "FILTER=$FILTER: no test has a space in its name"
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
 build=$config
@@ -28,10 +34,14 @@ dir=$("$SCRIPTS/kernel.sh" "$kernel" "$build")
 "$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
 "$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
 
-# Suites, results, and what a failed test says.
+# Suites, results, and what a failed test says. Of what FILTER leaves out, nothing.
 show() {
-	awk '/^ *# Subtest: / || /^ *(not )?ok [0-9]+ / ||
-	     / (EXPECTATION|ASSERTION) FAILED / { print; fflush() }'
+	awk '/^ *# Subtest: / { suite = $0 "\n"; next }
+	     / # SKIP not in FILTER$/ { next }
+	     /^    (not )?ok [0-9]+ / || / (EXPECTATION|ASSERTION) FAILED / {
+		     printf "%s%s\n", suite, $0; suite = ""; fflush()
+	     }
+	     /^(not )?ok [0-9]+ / { if (!suite) print; fflush() }'
 }
 
 # Parameters of the tests, and of the kernel. Where a CPU stops at one access in
@@ -46,6 +56,7 @@ declare -A parameters=(
 	[zero]="ops=1000000"
 	[fresh]="ops=1000000"
 	[watch]="ops=1000000"
+	[up]="ops=1000000"
 )
 declare -A append=(
 	[kasan]="kasan_multi_shot"
@@ -57,7 +68,7 @@ declare -A append=(
 
 # Two nodes, so that it can be seen which one memory is from. The second one is
 # only memory.
-if [[ $config == check && -z ${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
+if [[ $config == check && -z $FILTER${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
 	parameters[check]=nodes
 	export QEMU_ARGS="-object memory-backend-ram,id=ram0,size=5G
 		-object memory-backend-ram,id=ram1,size=1G
@@ -65,13 +76,17 @@ if [[ $config == check && -z ${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
 fi
 
 log=$CACHE/log/$config-$kernel.log
-export TIMEOUT=${TIMEOUT:-$((LONG ? LONG + 900 : SOAK + 300))} MEM=${MEM:-6G}
+# Two runs at once, perhaps from two checkouts, would be judged by each other's lines.
+lock "$log"
+export TIMEOUT=${TIMEOUT:-$((3600 + ${LONG:-${SOAK:-0}}))} STALL=${STALL:-180} MEM=${MEM:-6G}
+[[ $config != up ]] || export CPUS=1
 export APPEND="${append[$config]-} ${APPEND-}"
 status=0
 say "booting the $kernel kernel of make $job"
 # shellcheck disable=SC2086 # each of them is a word
 boot "$log" show "$dir/arch/x86/boot/bzImage" "$work/initrd" \
-	check ${parameters[$config]-} ${LONG:+long=$LONG} ${SOAK:+soak=$SOAK} || status=$?
+	check ${parameters[$config]-} ${LONG:+long=$LONG} ${SOAK:+soak=$SOAK} \
+	${FILTER:+"filter=$FILTER"} ${OPS:+ops=$OPS} || status=$?
 
 # One KTAP document: the suites that a module brings have a header of their own
 # or none, depending on the kernel, and each module counts from 1.
@@ -96,51 +111,62 @@ python3 "$dir/source/tools/testing/kunit/kunit.py" parse "$work/ktap" |
 total() {
 	sed -n "s/^Testing complete.*[ ,]$1: \([0-9]*\).*/\1/p" "$work/parsed"
 }
-passed=$(total passed) failed=0 skipped=$(total skipped)
-for kind in failed crashed errors; do
+passed=$(total passed) failed=0 skipped=$(sed -nE "s/^    ok [0-9]+ (- )?(.*) # SKIP /\2: /p" \
+	"$work/ktap" | grep -v ': not in FILTER$' || true)
+ended=
+grep -q '^bsa-guest: end' "$log" && ended=1
+# Without an end, the parser counts all that did not come as well.
+for kind in failed ${ended:+crashed errors}; do
 	count=$(total "$kind")
 	failed=$((failed + ${count:-0}))
 done
 if ((failed)); then
 	say "what failed:"
-	grep -vE '^(\[PASSED\]|\[SKIPPED\]|=+$|=+ .*[^]] =+$|=+ \[PASSED\])' "$work/parsed" |
-		indent >&2
+	# A kernel that complains without an end is in the log.
+	grep -vE '^(\[PASSED\]|\[SKIPPED\]|=+$|=+ .*[^]] =+$|=+ \[(PASSED|SKIPPED)\])' "$work/parsed" |
+		sed -n '1,200p' | indent >&2
 fi
 
-# Each test of the specification has to have passed under its own name.
+# missing NAME...: what had to run, and did not
+missing() {
+	say "did not run: $*"
+	failed=$((failed + $#))
+}
+
+# Each test of the specification has to have passed under its own name, or says
+# what it needs that is not here: more CPUs than were asked for, or no debug=.
 absent=()
 while IFS= read -r name; do
 	result=$(sed -nE "s/^    ((not )?ok) [0-9]+ (- )?$name( .*)?$/\1\4/p" "$work/ktap")
 	case $result in
 	ok | "not ok"*) ;; # a failed one is counted already
 	"ok # SKIP not with debug=") [[ $config == watch ]] || absent+=("$name") ;;
+	"ok # SKIP needs "*" CPUs") [[ -n ${CPUS-} ]] || absent+=("$name") ;;
 	*) absent+=("$name") ;;
 	esac
 done <"$TOP/kunit/seed-tests.txt"
-if ((${#absent[@]})); then
-	say "did not run: ${absent[*]}"
-	failed=$((failed + ${#absent[@]}))
+if [[ -n $ended && -z $FILTER ]]; then
+	((${#absent[@]} == 0)) || missing "${absent[@]}"
+	# These have tools that are tested, too.
+	case $config in
+	kasan | zero | fresh)
+		grep -qE '^(not )?ok [0-9]+ tools$' "$work/ktap" || missing "the suite of tools"
+		;;
+	esac
 fi
-
-# These have tools that are tested, too.
-case $config in
-kasan | zero | fresh)
-	grep -qE '^(not )?ok [0-9]+ tools$' "$work/ktap" || {
-		say "did not run: the suite of tools"
-		failed=$((failed + 1))
-	}
-	;;
-esac
 
 wrong=$(judge "$log" "$status")
 [[ -z $wrong ]] || failed=$((failed + $(wc -l <<<"$wrong")))
 if ((${passed:-0} == 0)); then
-	say "no test passed"
+	say "no test passed${FILTER:+: does any match FILTER=$FILTER?}"
 	failed=$((failed + 1))
 fi
 
-((${skipped:-0} == 0)) || say "$skipped skipped, since they cannot be as they are here"
+if [[ -n $skipped ]]; then
+	say "skipped, since they cannot be as they are here:"
+	indent <<<"$skipped" >&2
+fi
 ((failed == 0)) || say "the whole log: $log"
 say "make $job took $SECONDS s on $kernel"
-echo "${passed:-0} passed, $failed failed"
+totals "${passed:-0}" "$failed" "$(grep -c . <<<"$skipped" || true)"
 ((failed == 0))

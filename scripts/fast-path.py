@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-HOT = ("bsa_alloc", "__bsa_alloc_class", "bsa_free", "bsa_heap_alloc",
+HOT = ("__bsa_alloc", "__bsa_alloc_class", "bsa_free", "bsa_heap_alloc",
        "bsa_heap_free")
 # An xchg with memory is locked without saying so.
 FORBIDDEN = re.compile(r"^(lock\b|cli\b|sti\b|popf|xchg\b.*\()")

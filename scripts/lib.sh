@@ -48,6 +48,22 @@ lock() {
 	}
 }
 
+# totals PASSED FAILED SKIPPED: the last line of whatever runs tests.
+totals() {
+	local skipped=
+	(($3 == 0)) || skipped=", $3 skipped"
+	echo "$1 passed, $2 failed$skipped"
+}
+
+# read_totals FILE: the three numbers in its last line. What has none did not come
+# to its end, which is a failure.
+read_totals() {
+	local counts
+	counts=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/&, 0 skipped/
+		$s/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$1")
+	echo "${counts:-0 1 0}"
+}
+
 indent() {
 	sed 's/^/    /'
 }
@@ -129,13 +145,33 @@ without_misdeeds() {
 	     { print }'
 }
 
+# watch LOG PID: ends the process when LOG has not grown for STALL seconds, and
+# leaves a note of it in $work. How long the whole takes says nothing: a machine
+# that has much else to do is slow, but goes on.
+watch() {
+	local size last=0 quiet=0
+	while kill -0 "$2" 2>/dev/null; do
+		size=$(stat -c %s "$1")
+		((size == last)) || quiet=0
+		last=$size
+		if ((quiet++ == STALL)); then
+			touch "${work:?}/stalled"
+			kill "$2"
+			return
+		fi
+		sleep 1
+	done
+}
+
 # boot LOG FILTER QEMU.SH-ARGUMENTS...: boots in the background, with the console
 # in LOG and, through the filter, on standard output. Returns what qemu.sh
-# returns. The caller has a directory for passing things in $work.
+# returns. The caller has a directory for passing things in $work. With STALL in
+# the environment, a guest that says nothing for so many seconds is stopped.
 boot() {
-	local log=$1 filter=$2 qemu shown status=0
+	local log=$1 filter=$2 qemu shown watcher status=0
 	shift 2
 	mkdir -p "$(dirname "$log")"
+	: >"$log"
 	mkfifo "${work:?}/console"
 	sed -u 's/\r$//' <"$work/console" | tee "$log" | "$filter" &
 	shown=$!
@@ -143,8 +179,11 @@ boot() {
 	qemu=$!
 	# "wait" returns at once when a signal comes, a pipeline would not.
 	trap 'kill "$qemu" 2>/dev/null; wait; exit 130' INT TERM HUP
+	((${STALL:-0} == 0)) || watch "$log" "$qemu" >/dev/null &
+	watcher=$!
 	wait "$qemu" || status=$?
 	trap 'exit 130' INT TERM HUP
+	kill "$watcher" 2>/dev/null || true
 	wait "$shown" || true
 	rm "$work/console"
 	return "$status"
@@ -163,8 +202,11 @@ judge() {
 		echo "kernel complaint"
 	fi
 	grep -q '^bsa-guest: end' "$log" && return
-	if ((status == 124)); then
-		say "timeout after ${TIMEOUT} s. It stopped here:"
+	if [[ -e $work/stalled ]]; then
+		say "no line for $STALL s (STALL= for more); the last was: $(tail -n 1 "$log")"
+		say "what came before:"
+	elif ((status == 124)); then
+		say "stopped after $TIMEOUT s, though lines still came (TIMEOUT= for more):"
 	else
 		say "the guest stopped before its end (QEMU's exit status is $status), here:"
 	fi

@@ -34,7 +34,7 @@ show() {
 }
 
 log=$CACHE/log/run-$kernel.log
-export TIMEOUT=${TIMEOUT:-120}
+export TIMEOUT=${TIMEOUT:-1200} STALL=${STALL:-120}
 status=0
 boot "$log" show "$image" "$work/initrd" run || status=$?
 

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The loops that are timed, and the calls that they make
+ *
+ * Whose calls a loop makes is a constant where it is compiled: each loop consists
+ * of direct calls.
+ */
+#include "bench.h"
+
+#include <linux/genalloc.h>
+#include <linux/mempool.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/slab.h>
+
+/*
+ * The floor: no allocator with a cache for each CPU can do with less than
+ * popping a pointer from an array and pushing it back, each a call and with
+ * preemption off.
+ */
+struct floor_stack {
+	unsigned int nr;
+	void *object[64];
+};
+
+static DEFINE_PER_CPU(struct floor_stack, floor_stack) = { .nr = 1 };
+
+static noinline void *floor_alloc(void)
+{
+	struct floor_stack *stack;
+	void *object = NULL;
+
+	preempt_disable();
+	stack = this_cpu_ptr(&floor_stack);
+	if (likely(stack->nr))
+		object = stack->object[--stack->nr];
+	preempt_enable();
+	return object;
+}
+
+static noinline void floor_free(void *object)
+{
+	struct floor_stack *stack;
+
+	preempt_disable();
+	stack = this_cpu_ptr(&floor_stack);
+	if (likely(stack->nr < ARRAY_SIZE(stack->object)))
+		stack->object[stack->nr++] = object;
+	preempt_enable();
+}
+
+static __always_inline void *call_alloc(enum bench_calls who,
+					const struct bench_case *c, size_t size)
+{
+	switch (who) {
+	case BSA: return bsa_alloc(size, BENCH_GFP);
+	case BSA_HEAP: return bsa_heap_alloc(c->heap, size, BENCH_GFP);
+	case BSA_PAGES:
+		return bsa_heap_alloc_pages(c->heap, c->pages, c->align, BENCH_GFP);
+	case BSA_LOW_PAGES:
+		return bsa_heap_alloc_pages_lowmem(c->heap, c->pages, c->align,
+						   BENCH_GFP);
+	case KMALLOC: return kmalloc(size, BENCH_GFP);
+	case KMEM_CACHE: return kmem_cache_alloc(c->peer, BENCH_GFP);
+	case MEMPOOL: return mempool_alloc(c->peer, BENCH_GFP);
+	case GEN_POOL: return (void *)gen_pool_alloc(c->peer, size);
+	case ALLOC_PAGES: return alloc_pages(BENCH_GFP, c->order);
+	case OF_CASE: return c->alloc(c->peer, c->align);
+	case FLOOR: return floor_alloc();
+	default: return NULL;
+	}
+}
+
+static __always_inline void call_free(enum bench_calls who,
+				      const struct bench_case *c, void *object)
+{
+	switch (who) {
+	case BSA: return bsa_free(object);
+	case BSA_HEAP: return bsa_heap_free(c->heap, object);
+	case BSA_PAGES:
+	case BSA_LOW_PAGES: return bsa_heap_free_pages(c->heap, object, c->pages);
+	case KMALLOC: return kfree(object);
+	case KMEM_CACHE: return kmem_cache_free(c->peer, object);
+	case MEMPOOL: return mempool_free(object, c->peer);
+	case GEN_POOL: return gen_pool_free(c->peer, (unsigned long)object, c->size);
+	case ALLOC_PAGES: return __free_pages(object, c->order);
+	case OF_CASE: return c->free(c->peer, object);
+	case FLOOR: return floor_free(object);
+	default:
+		OPTIMIZER_HIDE_VAR(object);
+	}
+}
+
+static __always_inline void pairs(enum bench_calls who,
+				  const struct bench_case *c, unsigned int n,
+				  size_t size)
+{
+	while (n--)
+		call_free(who, c, call_alloc(who, c, size));
+}
+
+/* The same with a size that the compiler knows. */
+static __always_inline void constant_pairs(enum bench_calls who,
+					   const struct bench_case *c,
+					   unsigned int n)
+{
+	switch (c->size) {
+	case 8: return pairs(who, c, n, 8);
+	case 16: return pairs(who, c, n, 16);
+	case 32: return pairs(who, c, n, 32);
+	case 64: return pairs(who, c, n, 64);
+	case 128: return pairs(who, c, n, 128);
+	case 256: return pairs(who, c, n, 256);
+	case 512: return pairs(who, c, n, 512);
+	case 1024: return pairs(who, c, n, 1024);
+	case 2048: return pairs(who, c, n, 2048);
+	}
+}
+
+static void run_pairs(enum bench_calls who, const struct bench_case *c,
+		      unsigned int n)
+{
+	size_t size = c->size;
+
+	switch (who) {
+	case NOTHING:
+		while (n--)
+			OPTIMIZER_HIDE_VAR(size);
+		return;
+	case BSA: return pairs(BSA, c, n, size);
+	case BSA_CONSTANT: return constant_pairs(BSA, c, n);
+	case BSA_HEAP: return pairs(BSA_HEAP, c, n, size);
+	case BSA_PAGES: return pairs(BSA_PAGES, c, n, size);
+	case BSA_LOW_PAGES: return pairs(BSA_LOW_PAGES, c, n, size);
+	case KMALLOC: return pairs(KMALLOC, c, n, size);
+	case KMALLOC_CONSTANT: return constant_pairs(KMALLOC, c, n);
+	case KMEM_CACHE: return pairs(KMEM_CACHE, c, n, size);
+	case MEMPOOL: return pairs(MEMPOOL, c, n, size);
+	case GEN_POOL: return pairs(GEN_POOL, c, n, size);
+	case ALLOC_PAGES: return pairs(ALLOC_PAGES, c, n, size);
+	case FLOOR: return pairs(FLOOR, c, n, size);
+	default:
+		break;
+	}
+}
+
+static __always_inline void alloc_all(enum bench_calls who,
+				      const struct bench_case *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr; i++)
+		c->objects[i] = call_alloc(who, c, c->size);
+}
+
+static __always_inline void free_all(enum bench_calls who,
+				     const struct bench_case *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr; i++)
+		call_free(who, c, c->objects[c->free_order[i]]);
+}
+
+/**
+ * bench_alloc_all - allocate as many objects as a case is about
+ * @who: from whom
+ * @c: the case
+ */
+noinline void bench_alloc_all(enum bench_calls who, const struct bench_case *c)
+{
+	switch (who) {
+	case BSA: return alloc_all(BSA, c);
+	case BSA_HEAP: return alloc_all(BSA_HEAP, c);
+	case BSA_PAGES: return alloc_all(BSA_PAGES, c);
+	case KMALLOC: return alloc_all(KMALLOC, c);
+	case OF_CASE: return alloc_all(OF_CASE, c);
+	default:
+		break;
+	}
+}
+
+/**
+ * bench_free_all - free them all, in the order of the case
+ * @who: to whom
+ * @c: the case
+ */
+noinline void bench_free_all(enum bench_calls who, const struct bench_case *c)
+{
+	switch (who) {
+	case BSA: return free_all(BSA, c);
+	case BSA_HEAP: return free_all(BSA_HEAP, c);
+	case BSA_PAGES: return free_all(BSA_PAGES, c);
+	case KMALLOC: return free_all(KMALLOC, c);
+	case OF_CASE: return free_all(OF_CASE, c);
+	default:
+		break;
+	}
+}
+
+/* Allocate and free one batch. */
+static __always_inline void run_batch(enum bench_calls who,
+				      const struct bench_case *c)
+{
+	int nr;
+
+	switch (who) {
+	case NOTHING:
+		alloc_all(NOTHING, c);
+		barrier();
+		return free_all(NOTHING, c);
+	case BSA_BULK:
+		nr = bsa_alloc_bulk(c->size, BENCH_GFP, c->nr, c->objects);
+		return bsa_free_bulk(nr, c->objects);
+	case KMEM_CACHE_BULK:
+		nr = kmem_cache_alloc_bulk(c->peer, BENCH_GFP, c->nr, c->objects);
+		return kmem_cache_free_bulk(c->peer, nr, c->objects);
+	default:
+		bench_alloc_all(who, c);
+		bench_free_all(who, c);
+	}
+}
+
+/**
+ * bench_loop - allocate all objects of a case and free them again
+ * @who: whose calls are made
+ * @c: the case
+ * @n: how often
+ */
+void bench_loop(enum bench_calls who, const struct bench_case *c, unsigned int n)
+{
+	if (c->nr == 1)
+		return run_pairs(who, c, n);
+	while (n--)
+		run_batch(who, c);
+}

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages: sections, blocks of 2^k pages, split and coalesce
+ * Pages: blocks of 2^k pages, split and coalesce
  *
  * A buddy allocator (Knowlton, "A fast storage allocator", 1965; Knuth, "The
- * Art of Computer Programming", vol. 1, section 2.5) over a list of sections. A
- * section is one physically contiguous range. Its metadata lies in its own
- * prefix:
- *
- *   region  | struct bsa_section | struct bsa_page[] | leaves | pages ...
- *                                                      range.start ^
+ * Art of Computer Programming", vol. 1, section 2.5) over a list of sections,
+ * which section.c makes.
  *
  * Invariants, at every moment when the lock is not held:
  *
@@ -21,27 +17,17 @@
  *   k or larger. So a search is a find-first-bit, whatever the heap looks like.
  * - A section lies on one side of 4 GiB: "low" is a property of the section.
  *
- * Locking: buddy->lock, a raw spinlock taken with interrupts off and held for
- * O(orders) steps. It is the innermost lock of the module. Sections are added
- * and removed in process context, one caller at a time.
+ * Locking: buddy->lock, held for O(orders) steps, taken as lock.h says. Whoever
+ * cannot have it gets no memory; a block that is freed is left on buddy->deferred
+ * with the state BSA_PAGE_DEFERRED, so a second free of it is refused.
  *
- * In NMI the lock is only tried: who holds it may be what was interrupted. An
- * allocation fails then. A free is deferred: it leaves the block on a list, and
- * whoever frees next takes some blocks off it, as does whoever finds no memory,
- * or counts it. Until then the block has the state BSA_PAGE_KEPT, so a second
- * free is refused.
+ * buddy->deferred also takes slabs that a free in such a context should have
+ * moved to another list; slab.c and refill.c look at those. A descriptor is on it
+ * at most once: node.next says so, and is reset before the descriptor is looked
+ * at. Whoever allocates and finds too little, or counts, deals with some first.
  */
 #include <bsa/buddy.h>
 #include <bsa/compat.h>
-#include <bsa/tools.h>
-#include <linux/hardirq.h>
-#include <linux/io.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
-#include <linux/sizes.h>
-
-/* Deferred frees that are made up for at a time. */
-#define DEFERRED_BATCH	4
 
 static unsigned long index_of(const struct bsa_section *section,
 			      const struct bsa_page *page)
@@ -97,6 +83,7 @@ static void update_fits(struct bsa_section *section, unsigned long before)
 	unsigned int was = fls_long(before);
 	unsigned int is = fls_long(section->orders);
 
+	lockdep_assert_held(&buddy->lock);
 	/* fls counts from 1: orders below it are the ones that fit. */
 	for (; was < is; was++)
 		__set_bit(section->id, buddy->fits[was]);
@@ -112,9 +99,9 @@ static struct bsa_section *pick_section(struct bsa_buddy *buddy,
 	unsigned long fits;
 
 	for (i = 0; i < nr; i++) {
-		fits = buddy->fits[order][i];
+		fits = READ_ONCE(buddy->fits[order][i]);
 		if (low)
-			fits &= buddy->low[i];
+			fits &= READ_ONCE(buddy->low[i]);
 		if (fits)
 			return buddy->section[i * BITS_PER_LONG + __ffs(fits)];
 	}
@@ -146,55 +133,34 @@ static void free_block(struct bsa_section *section, struct bsa_page *page)
 	update_fits(section, orders);
 }
 
-static bool has_deferred(const struct bsa_buddy *buddy)
+static unsigned int need_of(const struct bsa_page_request *req)
 {
-	return READ_ONCE(buddy->pending) || !llist_empty(&buddy->deferred);
-}
-
-/*
- * Free some of the blocks that NMIs could not. The caller holds the lock. Return
- * false if there are none.
- */
-static noinline bool free_deferred(struct bsa_buddy *buddy)
-{
-	unsigned int left = DEFERRED_BATCH;
-	struct bsa_page *page;
-
-	for (; left && has_deferred(buddy); left--) {
-		if (!buddy->pending) {
-			WRITE_ONCE(buddy->pending,
-				   llist_del_all(&buddy->deferred));
-			WRITE_ONCE(buddy->batches, buddy->batches + 1);
-		}
-		page = llist_entry(buddy->pending, struct bsa_page, deferred);
-		WRITE_ONCE(buddy->pending, buddy->pending->next);
-		free_block(buddy->section[page->section], page);
-	}
-	return left < DEFERRED_BATCH;
+	return max(req->order, req->align_order);
 }
 
 /**
- * bsa_buddy_free_deferred - free the blocks that NMIs could not
+ * bsa_buddy_could - could a request be met if everything were free?
  * @buddy: the allocator
- *
- * Those there are at the start: while NMIs free more there may be no end.
- *
- * Context: any. In NMI some may be left.
+ * @req: what is wanted
  */
-void bsa_buddy_free_deferred(struct bsa_buddy *buddy)
+bool bsa_buddy_could(const struct bsa_buddy *buddy,
+		     const struct bsa_page_request *req)
 {
-	unsigned int batches = READ_ONCE(buddy->batches);
-	unsigned long flags;
+	return need_of(req) < READ_ONCE(buddy->nr_orders[req->low]);
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_could);
 
-	/* Those on the list are in the next batch, and freed before another. */
-	while (has_deferred(buddy) && READ_ONCE(buddy->batches) - batches < 2) {
-		if (!in_nmi())
-			raw_spin_lock_irqsave(&buddy->lock, flags);
-		else if (!raw_spin_trylock_irqsave(&buddy->lock, flags))
-			return;
-		free_deferred(buddy);
-		raw_spin_unlock_irqrestore(&buddy->lock, flags);
-	}
+/**
+ * bsa_buddy_fits - does it look as if a request could be met now?
+ * @buddy: the allocator
+ * @req: what is wanted
+ *
+ * A hint: without the lock it may be otherwise a moment later.
+ */
+bool bsa_buddy_fits(struct bsa_buddy *buddy, const struct bsa_page_request *req)
+{
+	return need_of(req) <= BSA_MAX_PAGE_ORDER &&
+	       pick_section(buddy, need_of(req), req->low);
 }
 
 /**
@@ -205,32 +171,24 @@ void bsa_buddy_free_deferred(struct bsa_buddy *buddy)
  * An alignment beyond the block's own takes a block of the alignment's order,
  * keeps its first part and gives the rest back, so it costs no memory.
  *
- * Context: any; with @req->trylock also NMI.
- * Return: descriptor of the first page, or NULL.
+ * Context: any.
+ * Return: descriptor of the first page, in the state BSA_PAGE_KEPT; NULL if there
+ * is none, or if the lock could not be taken.
  */
 struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 				 const struct bsa_page_request *req)
 {
-	unsigned int need = max(req->order, req->align_order);
+	unsigned int need = need_of(req), order;
 	struct bsa_section *section;
 	unsigned long flags, orders;
 	struct bsa_page *page;
-	unsigned int order;
 
-	if (unlikely(need > BSA_MAX_PAGE_ORDER))
+	if (unlikely(need > BSA_MAX_PAGE_ORDER) ||
+	    !bsa_lock(&buddy->lock, flags))
 		return NULL;
-
-	if (!req->trylock)
-		raw_spin_lock_irqsave(&buddy->lock, flags);
-	else if (!raw_spin_trylock_irqsave(&buddy->lock, flags))
-		return NULL;
-
-	/* This ends: without the lock nobody gets a block that was freed here. */
-	do {
-		section = pick_section(buddy, need, req->low);
-	} while (unlikely(!section) && free_deferred(buddy));
+	section = pick_section(buddy, need, req->low);
 	if (unlikely(!section)) {
-		raw_spin_unlock_irqrestore(&buddy->lock, flags);
+		bsa_unlock(&buddy->lock, flags);
 		return NULL;
 	}
 	orders = section->orders;
@@ -246,84 +204,140 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 	update_fits(section, orders);
 
 	page->order = order;
-	WRITE_ONCE(page->state,
-		   req->internal ? BSA_PAGE_KEPT : BSA_PAGE_ALLOCATED);
+	WRITE_ONCE(page->state, BSA_PAGE_KEPT);
 	section->free_pages -= 1UL << order;
 	buddy->free_pages -= 1UL << order;
-	buddy->allocs += !req->internal;
-	raw_spin_unlock_irqrestore(&buddy->lock, flags);
+	bsa_unlock(&buddy->lock, flags);
 	return page;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc);
 
 /**
- * bsa_buddy_free - give a block back that the allocator used itself
+ * bsa_buddy_free - give a block back
  * @buddy: where it came from
- * @page: descriptor of the first page
+ * @page: descriptor of the first page, in the state BSA_PAGE_KEPT
  *
- * The order that was recorded at allocation decides how much comes back. For
- * callers that know what they hold; bsa_buddy_free_pages() is for the others.
+ * The order that was recorded at allocation decides how much comes back.
  *
- * Context: any.
+ * Context: any. Where the lock cannot be taken the block is free a little later.
  */
 void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page)
 {
 	unsigned long flags;
 
-	if (likely(!in_nmi())) {
-		raw_spin_lock_irqsave(&buddy->lock, flags);
-	} else if (!raw_spin_trylock_irqsave(&buddy->lock, flags)) {
-		llist_add(&page->deferred, &buddy->deferred);
+	if (unlikely(!bsa_lock(&buddy->lock, flags))) {
+		WRITE_ONCE(page->state, BSA_PAGE_DEFERRED);
+		bsa_buddy_defer(buddy, page);
 		return;
 	}
 	free_block(buddy->section[page->section], page);
-	if (unlikely(has_deferred(buddy)))
-		free_deferred(buddy);
-	raw_spin_unlock_irqrestore(&buddy->lock, flags);
+	bsa_unlock(&buddy->lock, flags);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free);
 
 /**
- * bsa_buddy_alloc_pages - allocate pages for a caller
- * @buddy: where from
- * @nr: number of pages; rounded up to a power of two
- * @align: alignment in bytes, a power of two
- * @low: only from below 4 GiB physical
+ * bsa_buddy_shrink - give the end of a block back
+ * @buddy: where it came from
+ * @page: descriptor of the first page; the caller has the block
+ * @order: what is to stay, less than now
  *
- * Context: any but NMI.
- * Return: the address, or NULL.
+ * Context: any. Where the lock cannot be taken nothing happens.
  */
-void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
-			    size_t align, bool low)
+void bsa_buddy_shrink(struct bsa_buddy *buddy, struct bsa_page *page,
+		      unsigned int order)
 {
-	struct bsa_page_request req = { .low = low };
-	struct bsa_page *page;
-	void *addr;
+	struct bsa_page *half;
+	unsigned long flags;
 
-	if (!nr || nr > 1UL << BSA_MAX_PAGE_ORDER || !is_power_of_2(align))
-		return NULL;
-	req.order = order_base_2(nr);
-	if (align > PAGE_SIZE)
-		req.align_order = ilog2(align) - PAGE_SHIFT;
-	page = bsa_buddy_alloc(buddy, &req);
-	if (!page)
-		return NULL;
-	addr = bsa_page_address(buddy, page);
-	bsa_unpoison(addr, PAGE_SIZE << page->order, PAGE_SIZE << page->order);
-	return addr;
+	if (!bsa_lock(&buddy->lock, flags))
+		return;
+	while (page->order > order) {
+		page->order--;
+		half = page + (1UL << page->order);
+		half->order = page->order;
+		free_block(buddy->section[page->section], half);
+	}
+	bsa_unlock(&buddy->lock, flags);
 }
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc_pages);
 
-/* The first page of the block, free or not, that @page lies in. */
-static struct bsa_page *find_head(const struct bsa_section *section,
-				  struct bsa_page *page)
+/*
+ * What had to be put off
+ */
+
+/**
+ * bsa_buddy_defer - leave something for whoever can take a lock
+ * @buddy: the allocator
+ * @page: a block in the state BSA_PAGE_DEFERRED; or a slab that perhaps belongs on
+ *	another list
+ *
+ * Context: any. Waits for nobody.
+ */
+void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page)
+{
+	if (cmpxchg(&page->node.next, BSA_NOT_DEFERRED, NULL) ==
+	    BSA_NOT_DEFERRED)
+		llist_add(&page->node, &buddy->deferred);
+}
+
+/**
+ * bsa_buddy_catch_up - free some of the blocks whose free was put off
+ * @buddy: the allocator
+ * @slabs: filled in with slabs that the caller is to look at; room for
+ *	BSA_DEFERRED_BATCH
+ *
+ * Context: any.
+ * Return: the number of slabs.
+ */
+unsigned int bsa_buddy_catch_up(struct bsa_buddy *buddy,
+				struct bsa_page **slabs)
+{
+	unsigned int left = BSA_DEFERRED_BATCH, nr = 0;
+	struct bsa_page *page;
+	unsigned long flags;
+
+	if (!bsa_buddy_has_deferred(buddy) || !bsa_lock(&buddy->lock, flags))
+		return 0;
+	for (; left && bsa_buddy_has_deferred(buddy); left--) {
+		if (!buddy->pending)
+			WRITE_ONCE(buddy->pending,
+				   llist_del_all(&buddy->deferred));
+		page = llist_entry(buddy->pending, struct bsa_page, node);
+		WRITE_ONCE(buddy->pending, page->node.next);
+		/* A full barrier: what comes from here on is deferred anew. */
+		xchg(&page->node.next, BSA_NOT_DEFERRED);
+		if (READ_ONCE(page->state) == BSA_PAGE_DEFERRED)
+			free_block(buddy->section[page->section], page);
+		else if (bsa_page_is_slab(page))
+			slabs[nr++] = page;
+	}
+	bsa_unlock(&buddy->lock, flags);
+	return nr;
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_catch_up);
+
+/*
+ * Whose a page is
+ */
+
+/**
+ * bsa_buddy_head - the first page of the block, free or not, that a page lies in
+ * @section: the section
+ * @page: any of its pages
+ *
+ * Context: holds the lock, or knows that the block does not change.
+ */
+struct bsa_page *bsa_buddy_head(const struct bsa_section *section,
+				struct bsa_page *page)
 {
 	unsigned long pfn = section->pfn + index_of(section, page);
+	unsigned long head;
 	unsigned int order;
 
-	for (order = 0; page->state == BSA_PAGE_TAIL; order++) {
-		unsigned long head = pfn & (~0UL << order);
-
+	for (order = 0; READ_ONCE(page->state) == BSA_PAGE_TAIL &&
+	     order <= BSA_MAX_PAGE_ORDER; order++) {
+		head = pfn & (~0UL << order);
+		if (head < section->pfn)
+			break;
 		page = &section->range.pages[head - section->pfn];
 	}
 	return page;
@@ -334,7 +348,7 @@ static struct bsa_page *find_head(const struct bsa_section *section,
  * @buddy: where somebody thinks it came from
  * @addr: what bsa_buddy_claim() refused
  *
- * Context: any.
+ * Context: any; preemption is off, so the section stays.
  */
 enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
 {
@@ -342,96 +356,35 @@ enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
 	struct bsa_page *page, *head;
 	unsigned long flags;
 
-	/* Interrupts off: the section cannot go away between here and there. */
-	local_irq_save(flags);
 	page = bsa_page_of(addr);
-	if (!bsa_buddy_owns(buddy, page)) {
-		local_irq_restore(flags);
+	if (!bsa_buddy_owns(buddy, page))
 		return page->state == BSA_PAGE_NONE ? BSA_FREE_FOREIGN :
 						      BSA_FREE_OTHER_HEAP;
-	}
-	if (!in_nmi()) {
-		raw_spin_lock(&buddy->lock);
-	} else if (!raw_spin_trylock(&buddy->lock)) {
-		local_irq_restore(flags);
+	if (!bsa_lock(&buddy->lock, flags))
 		return BSA_FREE_UNCLEAR;
-	}
-	head = find_head(buddy->section[page->section], page);
+	head = bsa_buddy_head(buddy->section[page->section], page);
 	if (head->state == BSA_PAGE_ALLOCATED)
 		why = BSA_FREE_INTERIOR;
 	else if (head->state == BSA_PAGE_BITMAPS)
 		why = BSA_FREE_FOREIGN;
 	else if (bsa_page_is_slab(head))
 		why = BSA_FREE_OBJECT;
-	raw_spin_unlock(&buddy->lock);
-	local_irq_restore(flags);
+	bsa_unlock(&buddy->lock, flags);
 	return why;
 }
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_refusal);
+
+/*
+ * For section.c
+ */
 
 /**
- * bsa_buddy_free_pages - take pages back from a caller
- * @buddy: where they came from
- * @addr: any value; only the start of an allocated block is freed
+ * bsa_buddy_fill - make free blocks of all pages of a new section
+ * @section: nobody else knows of it yet
  *
- * Context: any but NMI.
- * Return: BSA_FREE_OK, or why nothing was freed.
+ * Blocks are as large as their alignment allows.
  */
-enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
-				      const void *addr)
-{
-	struct bsa_page *page;
-	unsigned long flags;
-	bool claimed;
-
-	raw_spin_lock_irqsave(&buddy->lock, flags);
-	page = bsa_page_of(addr);
-	claimed = bsa_buddy_claim(buddy, page, addr);
-	if (claimed) {
-		buddy->frees++;
-		bsa_poison(addr, PAGE_SIZE << page->order);
-		free_block(buddy->section[page->section], page);
-	}
-	raw_spin_unlock_irqrestore(&buddy->lock, flags);
-	return claimed ? BSA_FREE_OK : bsa_buddy_refusal(buddy, addr);
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free_pages);
-
-/* Pages of metadata in front of @nr managed pages. */
-static unsigned long meta_pages(unsigned long nr)
-{
-	return PFN_UP(ALIGN(sizeof(struct bsa_section),
-			    sizeof(struct bsa_page)) +
-		      nr * sizeof(struct bsa_page) +
-		      bsa_pagemap_nr_leaves(nr) * sizeof(struct bsa_leaf));
-}
-
-/**
- * bsa_buddy_meta_size - bytes of metadata for a section
- * @size: bytes to manage
- *
- * Return: how many bytes a page-aligned region must have beyond @size.
- */
-size_t bsa_buddy_meta_size(size_t size)
-{
-	return meta_pages(max(PFN_UP(size), 1UL)) << PAGE_SHIFT;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_meta_size);
-
-/* How many of @nr pages can be managed, with the metadata among them. */
-static unsigned long managed_pages(unsigned long nr)
-{
-	unsigned long managed;
-
-	if (nr <= meta_pages(1))
-		return 0;
-	managed = nr - min(nr - 1, meta_pages(nr));
-	while (managed + 1 + meta_pages(managed + 1) <= nr)
-		managed++;
-	return managed;
-}
-
-/* Make free blocks, as large as their alignment allows, of all pages. */
-static void fill_section(struct bsa_section *section)
+void bsa_buddy_fill(struct bsa_section *section)
 {
 	unsigned long nr = section->range.nr_pages;
 	unsigned long i = 0;
@@ -450,132 +403,34 @@ static void fill_section(struct bsa_section *section)
 	section->free_pages = nr;
 }
 
-static void init_pages(struct bsa_section *section)
+/**
+ * bsa_buddy_publish - from here on the pages of a section can be had
+ * @section: complete
+ *
+ * Context: process; one at a time.
+ */
+void bsa_buddy_publish(struct bsa_section *section)
 {
-	struct bsa_page *page = section->range.pages;
-	struct bsa_page *end = page + section->range.nr_pages;
-	u16 id = section->id;
-
-	for (; page < end; page++) {
-		page->owner = BSA_NOBODY;
-		page->state = BSA_PAGE_TAIL;
-		page->section = id;
-		page->node.next = BSA_NOT_QUEUED;
-	}
-}
-
-/* Add @nr pages from @start on, which lie on one side of 4 GiB. */
-static int add_section(struct bsa_buddy *buddy, unsigned long start,
-		       unsigned long nr)
-{
-	struct bsa_section *section = (struct bsa_section *)start;
-	unsigned long managed = managed_pages(nr);
-	struct bsa_range *range = &section->range;
+	unsigned int nr_orders = fls_long(section->orders);
+	struct bsa_buddy *buddy = section->buddy;
 	unsigned long flags;
-	unsigned int i;
 
-	if (!managed)
-		return -EINVAL;
-	if (buddy->nr_sections == BSA_MAX_SECTIONS)
-		return -ENOSPC;
-
-	memset(section, 0, sizeof(*section));
-	if (buddy->side_size) {
-		section->side = kvcalloc(managed, buddy->side_size,
-					 GFP_KERNEL | __GFP_NOWARN);
-		if (!section->side)
-			return -ENOMEM;
-		/* Only the section knows of it, which kmemleak does not scan. */
-		kmemleak_ignore(section->side);
-	}
-	range->region = start;
-	range->region_size = nr << PAGE_SHIFT;
-	range->start = start + ((nr - managed) << PAGE_SHIFT);
-	range->nr_pages = managed;
-	range->pages = PTR_ALIGN((struct bsa_page *)(section + 1),
-				 sizeof(struct bsa_page));
-	range->leaves = (struct bsa_leaf *)(range->pages + managed);
-
-	section->buddy = buddy;
-	section->id = buddy->nr_sections;
-	section->pfn = PHYS_PFN(virt_to_phys((void *)range->start));
-	section->low = section->pfn < PHYS_PFN(SZ_4G);
-	for (i = 0; i < BSA_NR_ORDERS; i++)
-		INIT_LIST_HEAD(&section->free[i]);
-	init_pages(section);
-	fill_section(section);
-	bsa_poison((void *)range->start, managed << PAGE_SHIFT);
-	bsa_pagemap_add(range);
-
-	raw_spin_lock_irqsave(&buddy->lock, flags);
+	if (WARN_ON_ONCE(!bsa_lock(&buddy->lock, flags)))
+		return;
 	buddy->section[section->id] = section;
 	if (section->low)
 		__set_bit(section->id, buddy->low);
 	update_fits(section, 0);
-	buddy->total_pages += managed;
-	buddy->free_pages += managed;
+	buddy->total_pages += section->range.nr_pages;
+	buddy->free_pages += section->range.nr_pages;
+	WRITE_ONCE(buddy->nr_orders[0], max(buddy->nr_orders[0], nr_orders));
+	if (section->low)
+		WRITE_ONCE(buddy->nr_orders[1],
+			   max(buddy->nr_orders[1], nr_orders));
 	/* Pairs with bsa_buddy_owns(): the section first, then its number. */
 	smp_store_release(&buddy->nr_sections, section->id + 1);
-	raw_spin_unlock_irqrestore(&buddy->lock, flags);
-	return 0;
+	bsa_unlock(&buddy->lock, flags);
 }
-
-/* Add the parts on both sides of 4 GiB; one may be left out. */
-static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
-			  unsigned long border, unsigned long end)
-{
-	int err, err2;
-
-	if (buddy->nr_sections > BSA_MAX_SECTIONS - 2)
-		return -ENOSPC;
-	err = add_section(buddy, start, PFN_DOWN(border - start));
-	err2 = add_section(buddy, border, PFN_DOWN(end - border));
-	return err && err2 ? err : 0;
-}
-
-/**
- * bsa_buddy_add_region - manage another region of memory
- * @buddy: the allocator
- * @start: its first byte, in the kernel's linear mapping
- * @size: its bytes
- *
- * Ends that are not page-aligned are trimmed. A region that straddles 4 GiB
- * physical becomes two sections; if only one side is too small, or only for one
- * there is no memory beside, that side is left out. The region belongs to the
- * allocator until bsa_buddy_destroy().
- *
- * Context: process, may sleep.
- * Return: 0; -EINVAL if not a single page can be managed or the region is not
- * in the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC
- * if there are too many sections; -ENOMEM if @buddy wants memory beside.
- */
-int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
-{
-	unsigned long first = PAGE_ALIGN((unsigned long)start);
-	unsigned long end = ((unsigned long)start + size) & PAGE_MASK;
-	phys_addr_t phys;
-	int err;
-
-	if (!start || (unsigned long)start + size < size || end <= first)
-		return -EINVAL;
-
-	mutex_lock(&bsa_pagemap_mutex);
-	/* Not a byte may be written before it is known that nobody owns it. */
-	err = bsa_pagemap_check(first, end - first);
-	if (err)
-		goto unlock;
-	/* It may be an object that kmemleak knows; others will lie in there. */
-	kmemleak_free_part(start, size);
-	phys = virt_to_phys((void *)first);
-	if (phys < SZ_4G && phys + (end - first) > SZ_4G)
-		err = add_both_sides(buddy, first, first + (SZ_4G - phys), end);
-	else
-		err = add_section(buddy, first, PFN_DOWN(end - first));
-unlock:
-	mutex_unlock(&bsa_pagemap_mutex);
-	return err;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_add_region);
 
 /**
  * bsa_buddy_init - start with no section
@@ -586,89 +441,7 @@ void bsa_buddy_init(struct bsa_buddy *buddy)
 	memset(buddy, 0, sizeof(*buddy));
 	raw_spin_lock_init(&buddy->lock);
 	init_llist_head(&buddy->deferred);
+	INIT_LIST_HEAD(&buddy->room);
+	INIT_LIST_HEAD(&buddy->crowded);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_init);
-
-/**
- * bsa_buddy_destroy - let go of all regions
- * @buddy: the allocator; nobody uses it any more
- *
- * Afterwards the regions belong to whoever added them.
- *
- * Context: process, may sleep.
- */
-void bsa_buddy_destroy(struct bsa_buddy *buddy)
-{
-	unsigned int nr = buddy->nr_sections;
-
-	mutex_lock(&bsa_pagemap_mutex);
-	while (buddy->nr_sections) {
-		struct bsa_range *range;
-		size_t size;
-
-		buddy->nr_sections--;
-		range = &buddy->section[buddy->nr_sections]->range;
-		size = range->nr_pages << PAGE_SHIFT;
-		bsa_pagemap_remove(range);
-		bsa_unpoison((void *)range->start, size, size);
-	}
-	/* Regions change hands only when nobody reads their metadata. */
-	synchronize_rcu();
-	while (nr--)
-		kvfree(buddy->section[nr]->side);
-	mutex_unlock(&bsa_pagemap_mutex);
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_destroy);
-
-/**
- * bsa_buddy_section - describe one section
- * @buddy: the allocator
- * @index: in the order of registration
- * @info: filled in
- *
- * Return: 0, or -EINVAL if there is no such section.
- */
-int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
-		      struct bsa_section_info *info)
-{
-	const struct bsa_section *section;
-
-	/* Pairs with add_section(). */
-	if (index >= smp_load_acquire(&buddy->nr_sections))
-		return -EINVAL;
-	section = buddy->section[index];
-	info->start = section->range.start;
-	info->phys = PFN_PHYS(section->pfn);
-	info->size = section->range.nr_pages << PAGE_SHIFT;
-	info->total_pages = section->range.nr_pages;
-	/* It changes all the time. */
-	info->free_pages = data_race(section->free_pages);
-	info->low = section->low;
-	return 0;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_section);
-
-/**
- * bsa_buddy_managed_bytes - bytes in all sections, metadata not counted
- * @buddy: the allocator
- */
-size_t bsa_buddy_managed_bytes(struct bsa_buddy *buddy)
-{
-	return READ_ONCE(buddy->total_pages) << PAGE_SHIFT;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_managed_bytes);
-
-/**
- * bsa_buddy_allocated_bytes - bytes in blocks that are not free
- * @buddy: the allocator
- */
-size_t bsa_buddy_allocated_bytes(struct bsa_buddy *buddy)
-{
-	unsigned long flags, pages;
-
-	raw_spin_lock_irqsave(&buddy->lock, flags);
-	pages = buddy->total_pages - buddy->free_pages;
-	raw_spin_unlock_irqrestore(&buddy->lock, flags);
-	return pages << PAGE_SHIFT;
-}
-EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_allocated_bytes);

@@ -7,8 +7,7 @@
  *   slabinfo   slabs and objects of each size class, as /proc/slabinfo
  *   percpu     the same for each CPU that owns slabs
  *   stat       counters, in the form of /proc/vmstat
- *   validate   reading it checks the whole heap, and says what is wrong; after a
- *              write the log says it
+ *   validate   reading it checks the whole heap, and says what is wrong
  *   objects    with debug=: what callers hold, by call chain, the largest part
  *              first
  *
@@ -54,11 +53,11 @@ static int buddyinfo_show(struct seq_file *m, void *unused)
 	unsigned int i, order;
 	unsigned long flags;
 
-	bsa_buddy_free_deferred(buddy);
 	for (i = 0; !bsa_buddy_section(buddy, i, &info); i++) {
-		raw_spin_lock_irqsave(&buddy->lock, flags);
+		if (!bsa_lock(&buddy->lock, flags))
+			return -EBUSY;
 		memcpy(nr_free, buddy->section[i]->nr_free, sizeof(nr_free));
-		raw_spin_unlock_irqrestore(&buddy->lock, flags);
+		bsa_unlock(&buddy->lock, flags);
 
 		seq_printf(m, "Section %2u, %s %8lu pages", i,
 			   info.low ? " low" : "high", info.total_pages);
@@ -98,14 +97,11 @@ static void count_slabs(struct bsa_cpu *c, unsigned int index,
 			struct slab_count *sum)
 {
 	struct bsa_class *class = &c->slabs.class[index];
-	unsigned long flags;
 
-	raw_spin_lock_irqsave(&c->lock, flags);
 	sum->active += !!class->active;
-	sum->partial += class->nr_partial;
-	sum->full += class->nr_full;
-	sum->empty += class->nr_empty;
-	sum->allocs += bsa_class_nr_allocs(class);
+	sum->partial += c->slabs.shelf[index].nr_partial;
+	sum->empty += !!c->slabs.shelf[index].empty;
+	sum->allocs += class->allocs;
 	/* The owner counts on while this is read. */
 	sum->frees += data_race(c->slabs.frees[index]);
 	/* As above. */
@@ -113,7 +109,6 @@ static void count_slabs(struct bsa_cpu *c, unsigned int index,
 	/* As above. */
 	sum->drains += data_race(class->drains);
 	sum->refills += class->refills;
-	raw_spin_unlock_irqrestore(&c->lock, flags);
 }
 
 /* Objects that callers hold, or that were freed remotely and not drained. */
@@ -154,8 +149,7 @@ static int slabinfo_show(struct seq_file *m, void *unused)
 
 		class = by_size[i];
 
-		for (c = bsa_percpu_next(heap, NULL); c;
-	     c = bsa_percpu_next(heap, c))
+		bsa_for_each_owner(c, heap)
 			count_slabs(c, class, &sum);
 		seq_printf(m, "%4zu", bsa_class_size(class));
 		show_slabs(m, &sum);
@@ -171,8 +165,7 @@ static int percpu_show(struct seq_file *m, void *unused)
 	struct bsa_cpu *c;
 
 	show_slab_header(m, "cpu    size");
-	for (c = bsa_percpu_next(heap, NULL); c;
-	     c = bsa_percpu_next(heap, c)) {
+	bsa_for_each_owner(c, heap) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++) {
 			struct slab_count sum = {};
 
@@ -193,6 +186,36 @@ static int percpu_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(percpu);
 
+/* Frees that were refused, by reason, and what was found, by kind. */
+static void show_reports(struct seq_file *m, struct bsa_heap *heap)
+{
+	static const char * const reason[] = {
+		[BSA_FREE_FOREIGN] = "foreign",
+		[BSA_FREE_OTHER_HEAP] = "other_heap",
+		[BSA_FREE_INTERIOR] = "inside",
+		[BSA_FREE_DOUBLE] = "double",
+		[BSA_FREE_OBJECT] = "not_pages",
+		[BSA_FREE_COUNT] = "count",
+		[BSA_FREE_UNCLEAR] = "unclear",
+	};
+	static const char * const finding[] = {
+		[BSA_FOUND_BEHIND] = "written_behind",
+		[BSA_FOUND_BEFORE] = "written_before",
+		[BSA_FOUND_FREE] = "written_after_free",
+	};
+	unsigned int i;
+
+	for (i = BSA_FREE_OK + 1; i < ARRAY_SIZE(reason); i++)
+		seq_printf(m, "refused_%s %lu\n", reason[i],
+			   bsa_heap_refused(heap, i));
+	for (i = 0; heap->debug && i < ARRAY_SIZE(finding); i++)
+		seq_printf(m, "%s %ld\n", finding[i],
+			   atomic_long_read(&heap->debug->found[i]));
+	seq_printf(m, "not_printed %d\n",
+		   atomic_read(&heap->reported.missed) +
+		   atomic_read(&heap->failed.missed));
+}
+
 static int stat_show(struct seq_file *m, void *unused)
 {
 	struct bsa_heap *heap = m->private;
@@ -206,6 +229,7 @@ static int stat_show(struct seq_file *m, void *unused)
 	seq_printf(m, "refills %lu\n", stats.refills);
 	seq_printf(m, "failures %lu\n", stats.failures);
 	seq_printf(m, "refused_frees %lu\n", stats.refused_frees);
+	show_reports(m, heap);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stat);
@@ -230,20 +254,10 @@ static int validate_open(struct inode *inode, struct file *file)
 				4 * PAGE_SIZE);
 }
 
-static ssize_t validate_write(struct file *file, const char __user *buf,
-			      size_t count, loff_t *pos)
-{
-	struct seq_file *m = file->private_data;
-
-	bsa_validate(m->private, NULL, false);
-	return count;
-}
-
 static const struct file_operations validate_fops = {
 	.owner = THIS_MODULE,
 	.open = validate_open,
 	.read = seq_read,
-	.write = validate_write,
 	.llseek = seq_lseek,
 	.release = single_release,
 };
@@ -263,11 +277,23 @@ void bsa_debugfs_add(struct bsa_heap *heap)
 			    &slabinfo_fops);
 	debugfs_create_file("percpu", 0400, heap->debugfs, heap, &percpu_fops);
 	debugfs_create_file("stat", 0400, heap->debugfs, heap, &stat_fops);
-	debugfs_create_file("validate", 0600, heap->debugfs, heap,
+	debugfs_create_file("validate", 0400, heap->debugfs, heap,
 			    &validate_fops);
 	if (heap->debug)
 		debugfs_create_file("objects", 0400, heap->debugfs, heap,
 				    &objects_fops);
+}
+
+/**
+ * bsa_debugfs_has - is there something of this name beside the heaps?
+ * @name: the name
+ */
+bool bsa_debugfs_has(const char *name)
+{
+	struct dentry *entry = debugfs_lookup(name, root);
+
+	dput(entry);
+	return entry;
 }
 
 /**

@@ -16,6 +16,11 @@
  * place where they meet, and one of the two is in use. When its range goes, the
  * entries move to the other's leaf. Slabs change entries at any time, without a
  * lock, so that one rare move is done with all CPUs stopped.
+ *
+ * Memory may be plugged in later. A region beyond the end of the map replaces the
+ * map by one that is at least twice as large. The older one stays until the module
+ * goes, and its entries are kept right, since somebody who was preempted may be
+ * about to read them; all older maps together are smaller than the last one.
  */
 #include <bsa/compat.h>
 #include <bsa/pagemap.h>
@@ -24,19 +29,23 @@
 #include <linux/slab.h>
 #include <linux/stop_machine.h>
 
-struct bsa_pagemap bsa_pagemap __read_mostly;
+static struct bsa_pagemap no_map;
+struct bsa_pagemap *bsa_pagemap __read_mostly = &no_map;
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap);
 
 struct bsa_page bsa_no_page = {
 	.owner = BSA_NOBODY,
+	.free = &bsa_no_page.free0,
 	.state = BSA_PAGE_NONE,
-	.node.next = BSA_NOT_QUEUED,
+	.node.next = BSA_NOT_DEFERRED,
 };
 EXPORT_SYMBOL_IF_KUNIT(bsa_no_page);
 
 static struct bsa_leaf bsa_no_leaf;
 /* Serialises changes of the map: regions that come and go. */
 DEFINE_MUTEX(bsa_pagemap_mutex);
+EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_mutex);
+
 static LIST_HEAD(bsa_ranges);
 
 static unsigned long first_granule(const struct bsa_range *range)
@@ -69,15 +78,25 @@ static struct bsa_page **leaf_origin(struct bsa_leaf *leaf,
 
 static struct bsa_leaf *leaf_of(unsigned long granule)
 {
-	return (struct bsa_leaf *)(bsa_pagemap.leaf[granule] +
+	return (struct bsa_leaf *)(bsa_pagemap->leaf[granule] +
 				   granule * BSA_LEAF_PAGES);
+}
+
+static void set_leaf(unsigned long granule, struct bsa_leaf *leaf)
+{
+	struct bsa_pagemap *map;
+
+	for (map = bsa_pagemap; map && granule < map->nr; map = map->older)
+		/* Pairs with the address dependency in bsa_page_of(). */
+		smp_store_release(&map->leaf[granule],
+				  leaf_origin(leaf, granule));
 }
 
 static struct bsa_page **map_entry(unsigned long addr)
 {
 	unsigned long offset = addr - PAGE_OFFSET;
 
-	return &bsa_pagemap.leaf[offset >> BSA_LEAF_SHIFT][offset >> PAGE_SHIFT];
+	return &bsa_pagemap->leaf[offset >> BSA_LEAF_SHIFT][offset >> PAGE_SHIFT];
 }
 
 static void clear_leaf(struct bsa_leaf *leaf)
@@ -152,22 +171,51 @@ static bool is_ram(phys_addr_t start, size_t size)
 }
 
 /**
+ * bsa_pagemap_grow - give the map more entries
+ * @nr: at least so many
+ *
+ * Context: process, may sleep; holds bsa_pagemap_mutex.
+ * Return: 0 or -ENOMEM.
+ */
+int bsa_pagemap_grow(unsigned long nr)
+{
+	struct bsa_pagemap *map, *old = bsa_pagemap;
+	unsigned long i;
+
+	lockdep_assert_held(&bsa_pagemap_mutex);
+	nr = max(nr, 2 * old->nr);
+	map = kvmalloc(struct_size(map, leaf, nr), GFP_KERNEL | __GFP_NOWARN);
+	if (!map)
+		return -ENOMEM;
+	map->nr = nr;
+	map->older = old;
+	memcpy(map->leaf, old->leaf, old->nr * sizeof(old->leaf[0]));
+	for (i = old->nr; i < nr; i++)
+		map->leaf[i] = leaf_origin(&bsa_no_leaf, i);
+	/* Pairs with the address dependency in bsa_page_of(). */
+	smp_store_release(&bsa_pagemap, map);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_grow);
+
+/**
  * bsa_pagemap_check - can a region be added?
  * @region: virtual address of its first byte
  * @size: its bytes
  *
- * Context: holds bsa_pagemap_mutex.
+ * The map grows if the region lies beyond its end.
+ *
+ * Context: process, may sleep; holds bsa_pagemap_mutex.
  * Return: 0; -EINVAL if the region is not RAM in the kernel's linear mapping;
- * -EEXIST if it overlaps one that is known.
+ * -EEXIST if it overlaps one that is known; -ENOMEM.
  */
 int bsa_pagemap_check(unsigned long region, size_t size)
 {
-	unsigned long end = region + size;
+	unsigned long end = region + size, last;
 	struct bsa_range *range;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	if (region < PAGE_OFFSET || end <= region ||
-	    (end - 1 - PAGE_OFFSET) >> BSA_LEAF_SHIFT >= bsa_pagemap.nr ||
 	    !virt_addr_valid((void *)region) ||
 	    !virt_addr_valid((void *)(end - 1)) ||
 	    !is_ram(__pa(region), size))
@@ -177,7 +225,9 @@ int bsa_pagemap_check(unsigned long region, size_t size)
 		if (region < range->region + range->region_size &&
 		    range->region < end)
 			return -EEXIST;
-	return 0;
+
+	last = (end - 1 - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
+	return last < bsa_pagemap->nr ? 0 : bsa_pagemap_grow(last + 1);
 }
 
 /**
@@ -209,9 +259,7 @@ void bsa_pagemap_add(struct bsa_range *range)
 		page += nr;
 		left -= nr;
 		index = 0;
-		/* Pairs with the address dependency in bsa_page_of(). */
-		smp_store_release(&bsa_pagemap.leaf[granule],
-				  leaf_origin(leaf, granule));
+		set_leaf(granule, leaf);
 	}
 	list_add_tail(&range->node, &bsa_ranges);
 }
@@ -231,7 +279,7 @@ static int move_leaf(void *data)
 	struct leaf_move *move = data;
 
 	*move->to = *leaf_of(move->granule);
-	bsa_pagemap.leaf[move->granule] = leaf_origin(move->to, move->granule);
+	set_leaf(move->granule, move->to);
 	return 0;
 }
 
@@ -244,8 +292,7 @@ static void drop_leaf(struct bsa_range *range, unsigned long granule)
 	if (leaf_of(granule) != own_leaf(range, granule))
 		return;
 	if (!other) {
-		WRITE_ONCE(bsa_pagemap.leaf[granule],
-			   leaf_origin(&bsa_no_leaf, granule));
+		set_leaf(granule, &bsa_no_leaf);
 		return;
 	}
 	move.to = own_leaf(other, granule);
@@ -280,30 +327,31 @@ void bsa_pagemap_remove(struct bsa_range *range)
  *
  * The upper level takes 8 bytes for each 2 MiB of the machine's memory.
  *
+ * Context: process, may sleep.
  * Return: 0 or -ENOMEM.
  */
 int bsa_pagemap_init(void)
 {
-	unsigned long i, nr;
+	int err;
 
 	clear_leaf(&bsa_no_leaf);
-	nr = DIV_ROUND_UP((unsigned long)high_memory - PAGE_OFFSET,
-			  1UL << BSA_LEAF_SHIFT);
-	bsa_pagemap.leaf = kvmalloc_array(nr, sizeof(*bsa_pagemap.leaf),
-					  GFP_KERNEL | __GFP_NOWARN);
-	if (!bsa_pagemap.leaf)
-		return -ENOMEM;
-	for (i = 0; i < nr; i++)
-		bsa_pagemap.leaf[i] = leaf_origin(&bsa_no_leaf, i);
-	bsa_pagemap.nr = nr;
-	return 0;
+	mutex_lock(&bsa_pagemap_mutex);
+	err = bsa_pagemap_grow(DIV_ROUND_UP((unsigned long)high_memory -
+					    PAGE_OFFSET, 1UL << BSA_LEAF_SHIFT));
+	mutex_unlock(&bsa_pagemap_mutex);
+	return err;
 }
 
 /**
- * bsa_pagemap_exit - free the map
+ * bsa_pagemap_exit - free the map, and those before it
  */
 void bsa_pagemap_exit(void)
 {
-	bsa_pagemap.nr = 0;
-	kvfree(bsa_pagemap.leaf);
+	struct bsa_pagemap *map = bsa_pagemap, *older;
+
+	bsa_pagemap = &no_map;
+	for (; map != &no_map; map = older) {
+		older = map->older;
+		kvfree(map);
+	}
 }

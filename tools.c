@@ -60,6 +60,25 @@ void bsa_unpoison(const void *ptr, size_t size, size_t room)
 	if (size % GRANULE)
 		shadow[size / GRANULE] = size % GRANULE;
 }
+
+/**
+ * bsa_accessible - how much of an allocation was asked for
+ * @ptr: its first byte
+ * @room: its bytes
+ *
+ * Return: bytes from @ptr on that may be accessed.
+ */
+size_t bsa_accessible(const void *ptr, size_t room)
+{
+	const s8 *shadow = kasan_mem_to_shadow(ptr);
+	size_t i, nr = room / GRANULE;
+
+	for (i = 0; i < nr && !shadow[i]; i++)
+		;
+	if (i < nr && shadow[i] > 0)
+		return i * GRANULE + shadow[i];
+	return i < nr ? i * GRANULE : room;
+}
 #endif /* CONFIG_KASAN_GENERIC */
 
 #ifdef CONFIG_DEBUG_KMEMLEAK

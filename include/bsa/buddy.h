@@ -2,6 +2,7 @@
 #ifndef _BSA_BUDDY_H
 #define _BSA_BUDDY_H
 
+#include <bsa/lock.h>
 #include <bsa/pagemap.h>
 #include <linux/bsa.h>
 #include <linux/spinlock.h>
@@ -12,6 +13,9 @@
 
 #define BSA_MAX_SECTIONS	512
 #define BSA_SECTION_WORDS	BITS_TO_LONGS(BSA_MAX_SECTIONS)
+
+/* What the pages between metadata and callers' pages are filled with. */
+#define BSA_GUARD_BYTE		0xa5
 
 struct bsa_buddy;
 
@@ -45,19 +49,22 @@ struct bsa_section {
 
 /**
  * struct bsa_buddy - a page allocator over several sections
- * @lock: protects everything here and in the sections; innermost lock
+ * @lock: protects everything here and in the sections
  * @nr_sections: number of sections
  * @total_pages: managed pages in all sections
  * @free_pages: free pages in all sections
- * @allocs: blocks that callers of the buddy itself got
- * @frees: blocks that they gave back
- * @deferred: blocks in the state BSA_PAGE_KEPT that were freed in NMI while
- *	somebody held the lock; pushed by anybody
- * @pending: blocks taken off @deferred, all at once, that wait to be freed
- * @batches: how often they were taken off
+ * @deferred: descriptors of what could not be done because a lock was not to be
+ *	had, pushed by anybody: blocks that were freed, and slabs that belong on
+ *	another list
+ * @pending: those taken off @deferred, all at once, that wait for their turn
+ * @room: blocks of bitmaps with room for another
+ * @crowded: blocks of bitmaps without room
+ * @nr_bitmap_blocks: the number of both
  * @low: sections that lie below 4 GiB physical
  * @fits: for each order, the sections that have a free block of that order or
  *	larger; the first set bit is the first fit in order of registration
+ * @nr_orders: what is larger than that can never be had; by &bsa_section.low, and
+ *	of all sections in [0]
  * @section: the sections, in order of registration
  * @side_size: bytes that are wanted for each page beside its descriptor
  */
@@ -66,13 +73,14 @@ struct bsa_buddy {
 	unsigned int nr_sections;
 	unsigned long total_pages;
 	unsigned long free_pages;
-	unsigned long allocs;
-	unsigned long frees;
 	struct llist_head deferred;
 	struct llist_node *pending;
-	unsigned int batches;
+	struct list_head room;
+	struct list_head crowded;
+	unsigned int nr_bitmap_blocks;
 	unsigned long low[BSA_SECTION_WORDS];
 	unsigned long fits[BSA_NR_ORDERS][BSA_SECTION_WORDS];
+	unsigned int nr_orders[2];
 	struct bsa_section *section[BSA_MAX_SECTIONS];
 	size_t side_size;
 };
@@ -85,7 +93,9 @@ struct bsa_buddy {
  * @BSA_FREE_INTERIOR: inside an allocation, but not its start
  * @BSA_FREE_DOUBLE: not allocated (any more)
  * @BSA_FREE_OBJECT: pages were to be freed, but it is a slab object
- * @BSA_FREE_UNCLEAR: one of these; in NMI there was no way to tell
+ * @BSA_FREE_COUNT: another number of pages was asked for
+ * @BSA_FREE_UNCLEAR: one of these; there was no way to tell which
+ * @BSA_NR_REFUSED: how many reasons there are
  */
 enum bsa_refused {
 	BSA_FREE_OK,
@@ -94,7 +104,9 @@ enum bsa_refused {
 	BSA_FREE_INTERIOR,
 	BSA_FREE_DOUBLE,
 	BSA_FREE_OBJECT,
+	BSA_FREE_COUNT,
 	BSA_FREE_UNCLEAR,
+	BSA_NR_REFUSED,
 };
 
 /**
@@ -102,36 +114,53 @@ enum bsa_refused {
  * @order: log2 of the number of pages
  * @align_order: log2 of the alignment in pages; may be larger than @order
  * @low: only from below 4 GiB physical
- * @internal: the block is the allocator's own (BSA_PAGE_KEPT), not a caller's
- * @trylock: fail instead of waiting for the lock (NMI)
  */
 struct bsa_page_request {
 	unsigned int order;
 	unsigned int align_order;
 	bool low;
-	bool internal;
-	bool trylock;
 };
 
 void bsa_buddy_init(struct bsa_buddy *buddy);
-void bsa_buddy_destroy(struct bsa_buddy *buddy);
-int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size);
-size_t bsa_buddy_meta_size(size_t size);
-
 struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 				 const struct bsa_page_request *req);
 void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page);
-void bsa_buddy_free_deferred(struct bsa_buddy *buddy);
-void *bsa_buddy_alloc_pages(struct bsa_buddy *buddy, unsigned long nr,
-			    size_t align, bool low);
-enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
-				      const void *addr);
+void bsa_buddy_shrink(struct bsa_buddy *buddy, struct bsa_page *page,
+		      unsigned int order);
+bool bsa_buddy_could(const struct bsa_buddy *buddy,
+		     const struct bsa_page_request *req);
+bool bsa_buddy_fits(struct bsa_buddy *buddy,
+		    const struct bsa_page_request *req);
+struct bsa_page *bsa_buddy_head(const struct bsa_section *section,
+				struct bsa_page *page);
 enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr);
 
+/* What had to be put off. */
+void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page);
+unsigned int bsa_buddy_catch_up(struct bsa_buddy *buddy,
+				struct bsa_page **slabs);
+
+/* section.c */
+void bsa_buddy_fill(struct bsa_section *section);
+void bsa_buddy_publish(struct bsa_section *section);
+int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size);
+void bsa_buddy_destroy(struct bsa_buddy *buddy);
+size_t bsa_buddy_meta_size(size_t size);
+const void *bsa_section_damage(const struct bsa_section *section);
 int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
 		      struct bsa_section_info *info);
-size_t bsa_buddy_managed_bytes(struct bsa_buddy *buddy);
-size_t bsa_buddy_allocated_bytes(struct bsa_buddy *buddy);
+
+/* bitmap.c */
+bool bsa_bitmap_bind(struct bsa_buddy *buddy, struct bsa_page *page, bool many);
+unsigned long bsa_bitmap_trim(struct bsa_buddy *buddy);
+
+/* Deferred descriptors that are dealt with at a time. */
+#define BSA_DEFERRED_BATCH	8
+
+static inline bool bsa_buddy_has_deferred(const struct bsa_buddy *buddy)
+{
+	return READ_ONCE(buddy->pending) || !llist_empty(&buddy->deferred);
+}
 
 /**
  * bsa_page_address - virtual address of a page, from its descriptor
@@ -168,7 +197,7 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 	const struct bsa_range *range;
 	unsigned int nr;
 
-	/* Pairs with add_section(). */
+	/* Pairs with bsa_buddy_publish(): a section that counts is complete. */
 	nr = smp_load_acquire(&buddy->nr_sections);
 	if (page->section >= nr)
 		return false;
@@ -185,7 +214,7 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
  * @addr: any value
  *
  * Of several callers who free one block only one gets it, then in the state
- * BSA_PAGE_KEPT.
+ * BSA_PAGE_KEPT. All that the caller has stored in the block comes before.
  *
  * Context: any; preemption is off.
  * Return: false if @addr is not the start of an allocated block, see

@@ -6,6 +6,7 @@
 #define _BSA_COMPAT_H
 
 #include <kunit/visibility.h>
+#include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
@@ -15,6 +16,25 @@
 /* Up to 6.3 MAX_ORDER was one more than the largest order. */
 #ifndef MAX_PAGE_ORDER
 #define MAX_PAGE_ORDER	(MAX_ORDER - 1)
+#endif
+
+#ifdef CONFIG_CONTIG_ALLOC
+/*
+ * Make a range of pages free and take it, but not from anybody's CMA area. Up to
+ * 6.16 a migrate type says so, from 6.17 on flags of a type of their own: passed
+ * on there, that migrate type would mean the contrary.
+ */
+static inline int bsa_alloc_contig_range(unsigned long start,
+					 unsigned long end, gfp_t gfp)
+{
+#ifdef ACR_FLAGS_NONE
+	acr_flags_t flags = ACR_FLAGS_NONE;
+#else
+	unsigned int flags = MIGRATE_MOVABLE;
+#endif
+
+	return alloc_contig_range(start, end, flags, gfp);
+}
 #endif
 
 /*

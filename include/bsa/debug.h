@@ -14,20 +14,20 @@
 #define BSA_DEBUG_RANDOM	BIT(4)	/* r: random slots */
 #define BSA_DEBUG_ALL		GENMASK(4, 0)
 
-/* Bytes of red zone behind each object, at least. */
+/* Bytes of red zone before and behind each object, at least. */
 #define BSA_ZONE		8
 
 /* Objects and blocks in quarantine at most; and this part of a heap's bytes. */
-#define BSA_QUARANTINE		512
+#define BSA_QUARANTINE		511
 #define BSA_QUARANTINE_PART	32
+
+/* Free slots of each class, of which a random one is handed out. */
+#define BSA_CHOICE		8
 
 /* What is written where nothing belongs to a caller: bytes as SLUB's. */
 #define BSA_BYTE_ZONE		0xcc
 #define BSA_BYTE_FREE		0x6b
 #define BSA_BYTE_FRESH		0x5a
-
-/* Room for the text of a report. */
-#define BSA_REPORT_LEN		4096
 
 /**
  * enum bsa_track_kind - what &bsa_track.where is
@@ -44,6 +44,7 @@ enum bsa_track_kind {
 /**
  * struct bsa_track - who allocated or freed something
  * @where: see &enum bsa_track_kind
+ * @generation: see leaks.c
  * @when: milliseconds of the CPU's clock; wraps
  * @pid: the task on whose back it happened
  * @cpu: the CPU
@@ -52,6 +53,7 @@ enum bsa_track_kind {
  */
 struct bsa_track {
 	u32 where;
+	u32 generation;
 	u32 when;
 	u32 pid;
 	u16 cpu;
@@ -61,45 +63,65 @@ struct bsa_track {
 
 /**
  * enum bsa_record_state - what an object or block is to its users
+ * @BSA_RECORD_NONE: nothing is known; the mark is none
  * @BSA_RECORD_FREE: nobody has it
  * @BSA_RECORD_LIVE: a caller has it
- * @BSA_RECORD_CLAIMED: a free of it is on its way
+ * @BSA_RECORD_CLAIMED: an allocation or a free of it is on its way
  * @BSA_RECORD_HELD: it is in quarantine
- *
- * Not just any bytes: who is late may read something else in their place.
  */
 enum bsa_record_state {
-	BSA_RECORD_FREE = 0,
-	BSA_RECORD_LIVE = 0xa1,
-	BSA_RECORD_CLAIMED = 0xb2,
-	BSA_RECORD_HELD = 0xc3,
+	BSA_RECORD_NONE,
+	BSA_RECORD_FREE,
+	BSA_RECORD_LIVE,
+	BSA_RECORD_CLAIMED,
+	BSA_RECORD_HELD,
 };
 
 /**
  * struct bsa_record - what is known about an object or a block of pages
+ * @mark: from the top: 40 bits made of the record's address and the heap's
+ *	secret; 8 for the size of the slot; 8 that count changes; and an &enum
+ *	bsa_record_state
+ * @slack: bytes behind what was asked for, up to the record or the block's end
+ * @left: bytes before it, from the start of the slot or the block
  * @alloc: who got it last
  * @freed: who gave it back; BSA_TRACK_NONE while it is live
- * @slack: bytes at its end that were not asked for
- * @state: an &enum bsa_record_state; only who changes it from LIVE to CLAIMED,
- *	with cmpxchg(), frees
+ *
+ * Of a slot it takes the last bytes. Whatever else lies there has not its mark.
+ * Only who changes the mark from LIVE to CLAIMED, with cmpxchg(), frees.
  */
 struct bsa_record {
+	u64 mark;
+	u32 slack;
+	u32 left;
 	struct bsa_track alloc;
 	struct bsa_track freed;
-	u32 slack;
-	u8 state;
 };
 
 /**
  * struct bsa_side - what a heap with debug= has for each page, beside its descriptor
- * @record: first page of a block
- * @table: first page of a slab: the record of each unit, in pages of the heap
- * @poisoned: the page is free and holds nothing but BSA_BYTE_FREE
+ * @record: first page of a block; after the block is free, each of its pages
+ * @poisoned: all of the page is poison, but for slots that have a record
  */
 struct bsa_side {
 	struct bsa_record record;
-	struct bsa_record *table;
 	bool poisoned;
+};
+
+/**
+ * struct bsa_object - a slot of a slab, or a block of pages, and what is known of it
+ * @start: its first byte
+ * @end: behind what a caller can have of it: where the record of a slot begins
+ * @room: its bytes
+ * @record: who has it
+ * @is_block: it is a block of pages
+ */
+struct bsa_object {
+	void *start;
+	void *end;
+	size_t room;
+	struct bsa_record *record;
+	bool is_block;
 };
 
 /**
@@ -119,31 +141,53 @@ enum bsa_finding {
 };
 
 /**
+ * struct bsa_held - something that is in quarantine
+ * @start: its first byte
+ * @room: its bytes; PAGE_SIZE or more is a block of pages
+ */
+struct bsa_held {
+	void *start;
+	size_t room;
+};
+
+/**
  * struct bsa_debug - what a heap with debug= has beside
  * @flags: BSA_DEBUG_...
- * @lock: protects the quarantine
+ * @secret: part of every mark
+ * @allocs: objects and blocks that callers got
+ * @frees: objects and blocks that they gave back
+ * @object_frees: those that were objects
+ * @live_objects: objects that they hold
+ * @live_pages: pages of blocks that they hold
+ * @lock: protects what follows, up to @random
  * @held: the quarantine, a ring
  * @first: index of the oldest entry
  * @nr_held: entries in use
  * @nr_held_blocks: those that are blocks of pages
  * @held_bytes: bytes of all entries
- * @max_bytes: more than that are never held
- * @nr_tables: slabs that have a table
- * @random: for random slots; the heap's shared lock protects it
+ * @choice: free slots of each class, of which a random one is handed out
+ * @nr_choice: their number
+ * @random: picks one
  * @found: reports of each kind, those that were not printed included
  * @reporting: bit 0 is held by whoever writes to @text
  * @text: the last report
  */
 struct bsa_debug {
 	unsigned long flags;
+	u64 secret;
+	atomic_long_t allocs;
+	atomic_long_t frees;
+	atomic_long_t object_frees;
+	atomic_long_t live_objects;
+	atomic_long_t live_pages;
 	raw_spinlock_t lock;
-	const void *held[BSA_QUARANTINE];
+	struct bsa_held held[BSA_QUARANTINE];
 	unsigned int first;
 	unsigned int nr_held;
 	unsigned int nr_held_blocks;
 	size_t held_bytes;
-	size_t max_bytes;
-	unsigned long nr_tables;
+	void *choice[BSA_ALL_CLASSES][BSA_CHOICE];
+	u8 nr_choice[BSA_ALL_CLASSES];
 	struct rnd_state random;
 	atomic_long_t found[BSA_NR_FINDINGS];
 	unsigned long reporting;
@@ -167,47 +211,95 @@ static inline bool bsa_debug_flag(const struct bsa_heap *heap,
 	return heap->debug && heap->debug->flags & flag;
 }
 
+/* What a caller has, or had: its first byte. */
+static inline void *bsa_object_ptr(const struct bsa_object *object)
+{
+	return object->start + object->record->left;
+}
+
+/* And its bytes. */
+static inline size_t bsa_object_size(const struct bsa_object *object)
+{
+	return object->end - bsa_object_ptr(object) - object->record->slack;
+}
+
 struct bsa_heap *bsa_heap_create_debug(const char *name, size_t size, int node,
 				       unsigned long flags);
 int bsa_debug_parse(const char *val, unsigned long *flags);
 int bsa_debug_init(struct bsa_heap *heap, unsigned long flags);
 void bsa_debug_exit(struct bsa_heap *heap);
 
-/* Steps of percpu.c and slab.c. */
-size_t bsa_debug_slot(struct bsa_heap *heap, size_t size, size_t *align);
-unsigned int bsa_debug_table_order(const struct bsa_page *page,
-				   unsigned int class);
-void bsa_debug_start_slab(struct bsa_heap *heap, struct bsa_class *class,
-			  struct bsa_page *slab, struct bsa_page *table);
-struct bsa_page *bsa_debug_stop_slab(struct bsa_heap *heap,
-				     struct bsa_page *slab);
-void *bsa_debug_take_random(struct bsa_heap *heap, struct bsa_class *class);
-void bsa_debug_alloc(struct bsa_heap *heap, void *obj, size_t size, bool zero,
-		     unsigned long caller);
-bool bsa_debug_free(struct bsa_heap *heap, struct bsa_page *slab,
-		    const void *ptr, unsigned long caller);
-size_t bsa_debug_alloc_pages(struct bsa_heap *heap, struct bsa_page *page,
-			     unsigned long nr, unsigned long caller);
-void bsa_debug_free_pages(struct bsa_heap *heap, struct bsa_page *page,
-			  unsigned long caller);
-void bsa_debug_set_size(struct bsa_heap *heap, void *addr, size_t size);
-void bsa_debug_shrink(struct bsa_heap *heap, void *ptr, size_t size,
+/* debug.c: the way in and out. */
+void *bsa_debug_alloc(struct bsa_heap *heap, size_t size, size_t align,
+		      gfp_t gfp, unsigned long caller);
+void *bsa_debug_alloc_pages(struct bsa_heap *heap, unsigned long nr,
+			    size_t align, bool low, gfp_t gfp,
+			    unsigned long caller);
+void bsa_debug_free(struct bsa_heap *heap, const void *ptr, bool pages,
+		    unsigned long caller);
+void bsa_debug_shrink(struct bsa_heap *heap, const void *ptr, size_t size,
 		      unsigned long caller);
-void bsa_debug_take_pages(struct bsa_buddy *buddy, struct bsa_page *page);
-bool bsa_debug_hold(struct bsa_heap *heap, const void *ptr);
-const void *bsa_debug_release(struct bsa_heap *heap, bool all);
-void bsa_debug_refused(struct bsa_heap *heap, const void *ptr, const char *why,
-		       unsigned long caller);
-size_t bsa_debug_size(struct bsa_heap *heap, const void *ptr, size_t size);
+size_t bsa_debug_size(struct bsa_heap *heap, const void *ptr);
+void bsa_debug_stats(struct bsa_heap *heap, struct bsa_stats *stats);
+
+/* records.c: what is known, and what the bytes should be. */
+bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
+		       struct bsa_object *object);
+bool bsa_record_next(struct bsa_heap *heap, const void *from, const void *to,
+		     struct bsa_object *object);
+enum bsa_record_state bsa_record_state(struct bsa_heap *heap,
+				       const struct bsa_object *object);
+enum bsa_record_state bsa_record_copy(struct bsa_heap *heap,
+				      const struct bsa_object *object,
+				      struct bsa_record *copy);
+bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object);
+void bsa_record_set(struct bsa_heap *heap, const struct bsa_object *object,
+		    enum bsa_record_state state);
+void bsa_record_forget(struct bsa_heap *heap, const struct bsa_object *block,
+		       bool poisoned);
+size_t bsa_zone(const struct bsa_heap *heap);
+bool bsa_is_damaged(const void *from, size_t nr, u8 byte,
+		    struct bsa_damage *damage);
+void bsa_check_object(struct bsa_heap *heap, const struct bsa_object *object,
+		      enum bsa_record_state state, unsigned long caller);
+void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
+		     unsigned long caller);
+void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
+			char *text, void (*tell)(void *arg, const char *text),
+			void *arg);
+
+/* quarantine.c: what is not used again at once. */
+bool bsa_debug_hold(struct bsa_heap *heap, const struct bsa_object *object);
+void bsa_debug_let_go(struct bsa_heap *heap);
+void *bsa_debug_choose(struct bsa_heap *heap, size_t size, size_t align,
+		       gfp_t gfp);
 unsigned long bsa_debug_held_pages(struct bsa_heap *heap, int section);
 
-/* For those who look. */
-void bsa_debug_validate(struct bsa_heap *heap, struct bsa_page *page,
-			void (*tell)(void *arg, const void *at, size_t nr),
-			void *arg);
+/* report.c: what is said. */
+__printf(3, 4) size_t bsa_say(char *text, size_t len, const char *format, ...);
+size_t bsa_say_chain(char *text, size_t len, const struct bsa_track *track);
+size_t bsa_describe(char *text, const char *what,
+		    const struct bsa_object *object,
+		    const struct bsa_damage *damage);
+unsigned int bsa_fetch_chain(const struct bsa_track *track, unsigned long *one,
+			     unsigned long **entries);
+u32 bsa_now_ms(void);
+void bsa_set_track(struct bsa_heap *heap, struct bsa_track *track,
+		   unsigned long caller);
+void bsa_print_lines(struct bsa_heap *heap, const char *text);
+void bsa_report(struct bsa_heap *heap, enum bsa_finding finding,
+		const char *what, const struct bsa_object *object,
+		const struct bsa_damage *damage, unsigned long caller);
+
+/* leaks.c: who holds what. */
+u32 bsa_generation(void);
+size_t bsa_say_code(char *text, size_t len, unsigned long at, u32 when);
 void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m);
-void bsa_debug_client_comes(const struct module *module);
-void bsa_debug_client_gone(struct bsa_heap *heap, const struct module *module);
-void bsa_debug_forget_clients(void);
+void bsa_client_comes(const struct module *module);
+void bsa_client_is_loaded(const struct module *module);
+unsigned long bsa_client_left(struct bsa_heap *heap,
+			      const struct module *module);
+void bsa_client_goes(const struct module *module, bool left);
+void bsa_forget_clients(void);
 
 #endif /* _BSA_DEBUG_H */

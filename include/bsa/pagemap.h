@@ -16,10 +16,12 @@
  * @BSA_PAGE_ALLOCATED: first page of a block that a caller holds
  * @BSA_PAGE_KEPT: first page of a block that the allocator holds: kept free
  *	for a CPU, or about to become something else
- * @BSA_PAGE_BITMAPS: holds bitmaps of slabs with more than 64 objects
- * @BSA_PAGE_SLAB_ACTIVE: first page of the slab that its owner allocates from
+ * @BSA_PAGE_DEFERRED: first page of a block that waits to be freed
+ * @BSA_PAGE_BITMAPS: first page of a block that holds bitmaps, see bitmap.c
+ * @BSA_PAGE_SLAB_ACTIVE: first page of the slab that its owner allocates from,
+ *	or of one that is on its way to another owner
  * @BSA_PAGE_SLAB_PARTIAL: ... of a slab with live and with free objects
- * @BSA_PAGE_SLAB_FULL: ... of a slab whose owner knows of no free object
+ * @BSA_PAGE_SLAB_FULL: ... of a slab without a free object
  * @BSA_PAGE_SLAB_EMPTY: ... of a slab without a live object, kept for reuse
  *
  * The states of slabs come last, so that "is it a slab" is one comparison.
@@ -30,6 +32,7 @@ enum bsa_page_state {
 	BSA_PAGE_FREE,
 	BSA_PAGE_ALLOCATED,
 	BSA_PAGE_KEPT,
+	BSA_PAGE_DEFERRED,
 	BSA_PAGE_BITMAPS,
 	BSA_PAGE_SLAB_ACTIVE,
 	BSA_PAGE_SLAB_PARTIAL,
@@ -40,30 +43,31 @@ enum bsa_page_state {
 /**
  * struct bsa_page - descriptor of one managed page
  * @free0: slab: its bitmap of free objects, where 64 bits are enough
- * @owner: slab: who may write that bitmap, see bsa_owner_cpu(); else
- *	%BSA_NOBODY
- * @ttl: slab: local frees until the slab's list must be looked at again
+ * @owner: slab: who may write that bitmap, see percpu.h; else %BSA_NOBODY
  * @mask: slab: its size in bytes, minus one
- * @free: slab: its bitmap of free objects, written by the owner alone. The
- *	one of objects that were freed from elsewhere, and that the owner has
- *	not taken over yet, is %BSA_REMOTE words further; it is set with atomic
- *	operations by anybody.
- * @list: free block: the free list; slab: the owner's list of its state
- * @deferred: block that was freed in NMI: link in the buddy's list of those
- * @node: slab: link in the owner's list of slabs with remote frees;
- *	node.next is %BSA_NOT_QUEUED while the slab is on no such list
- * @section: index of the section in its buddy
- * @capacity: slab: its objects
  * @class: slab: index of its size class
  * @shift: slab: log2 of the object size, or of a third of it
+ * @free: the bitmap of free objects, @free0 or one of those of bitmap.c, written
+ *	by the owner alone. The one of objects that were freed by others, and that
+ *	the owner has not taken over yet, is %BSA_REMOTE words further; it is set
+ *	with atomic operations by anybody.
+ * @list: free block: the free list; slab: its owner's list of partial slabs
+ * @below: kept block: the stack of kept blocks before this one came
+ * @asked: allocated block: bytes that the caller asked for
+ * @align: allocated block: alignment that the caller asked for, in bytes
+ * @node: link in the buddy's list of what waits for a lock; node.next is
+ *	%BSA_NOT_DEFERRED while it is not on it
+ * @section: index of the section in its buddy
  * @order: first page of a block: log2 of the block's pages
  * @state: an &enum bsa_page_state
+ * @bits: slab: bits of its bitmaps that are in use
  * @remote0: slab: its bitmap of remotely freed objects, if @free0 is the other
  *
- * Descriptors lie in the prefix of their section, one cache line each, and
- * stay descriptors for as long as the section exists. @owner and @node are
- * never used for anything else, so whoever arrives late, with a slab that
- * has been given back in the meantime, finds a valid link and a valid owner.
+ * Descriptors lie in the prefix of their section, one cache line each, and stay
+ * descriptors for as long as the section exists. @free always leads to bitmaps
+ * that belong to this page and to no other. So whoever frees an object a second
+ * time, and arrives when the slab has become something else, changes nothing but
+ * a bit of this page's bitmap of remote frees.
  *
  * The distance between the two bitmaps is the same wherever they are, so the
  * fast path reaches both from one pointer.
@@ -71,22 +75,26 @@ enum bsa_page_state {
 struct bsa_page {
 	unsigned long free0;
 	u32 owner;
-	u16 ttl;
 	u16 mask;
+	u8 class;
+	u8 shift;
 	unsigned long *free;
 	union {
 		struct list_head list;
-		struct llist_node deferred;
+		unsigned long below;
+		struct {
+			size_t asked;
+			size_t align;
+		};
 	};
 	struct llist_node node;
 	u16 section;
-	u16 capacity;
-	u8 class;
-	u8 shift;
 	u8 order;
 	u8 state;
+	u16 bits;
 	unsigned long remote0;
 } __aligned(64);
+static_assert(sizeof(struct bsa_page) == 64);
 
 /* From a word of the bitmap of free objects to that of remotely freed ones. */
 #define BSA_REMOTE	7U
@@ -94,10 +102,10 @@ static_assert(offsetof(struct bsa_page, remote0) ==
 	      offsetof(struct bsa_page, free0) +
 	      BSA_REMOTE * sizeof(unsigned long));
 
-/* Neither a number of an owner, which is odd, nor any mark of &bsa_cpu.idle. */
+/* Neither an owner's number, which is odd, nor any mark, see slab.h. */
 #define BSA_NOBODY	2U
 
-#define BSA_NOT_QUEUED	((struct llist_node *)1UL)
+#define BSA_NOT_DEFERRED	((struct llist_node *)1UL)
 
 static inline bool bsa_page_is_slab(const struct bsa_page *page)
 {
@@ -122,13 +130,18 @@ struct bsa_leaf {
 
 /**
  * struct bsa_pagemap - from an address to the descriptor of its page
- * @nr: number of entries in @leaf; ends behind the last page of memory
+ * @nr: number of entries in @leaf
+ * @older: the map before this one, which had fewer entries; or NULL
  * @leaf: for each 2 MiB where its leaf would begin if it had an entry for every
  *	page of the linear mapping; ranges without a managed page share one leaf
+ *
+ * Number and entries are reached through one pointer, so whoever reads that has
+ * a number that fits the entries, on every processor and without a barrier.
  */
 struct bsa_pagemap {
 	unsigned long nr;
-	struct bsa_page ***leaf;
+	struct bsa_pagemap *older;
+	struct bsa_page **leaf[];
 };
 
 /**
@@ -152,11 +165,12 @@ struct bsa_range {
 };
 
 extern struct mutex bsa_pagemap_mutex;
-extern struct bsa_pagemap bsa_pagemap;
+extern struct bsa_pagemap *bsa_pagemap;
 extern struct bsa_page bsa_no_page;
 
 int bsa_pagemap_init(void);
 void bsa_pagemap_exit(void);
+int bsa_pagemap_grow(unsigned long nr);
 int bsa_pagemap_check(unsigned long region, size_t size);
 void bsa_pagemap_add(struct bsa_range *range);
 void bsa_pagemap_remove(struct bsa_range *range);
@@ -177,11 +191,13 @@ static __always_inline struct bsa_page *bsa_page_of(const void *ptr)
 {
 	unsigned long offset = (unsigned long)ptr - PAGE_OFFSET;
 	unsigned long granule = offset >> BSA_LEAF_SHIFT;
+	/* Pairs with the releases in bsa_pagemap_grow() and set_leaf(). */
+	const struct bsa_pagemap *map = READ_ONCE(bsa_pagemap);
 
-	if (unlikely(granule >= bsa_pagemap.nr))
+	if (unlikely(granule >= map->nr))
 		return &bsa_no_page;
 	/* Of a live allocation the entry does not change. */
-	return data_race(bsa_pagemap.leaf[granule][offset >> PAGE_SHIFT]);
+	return data_race(map->leaf[granule][offset >> PAGE_SHIFT]);
 }
 
 #endif /* _BSA_PAGEMAP_H */

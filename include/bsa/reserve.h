@@ -5,6 +5,8 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+struct zone;
+
 /**
  * struct bsa_extent - physically contiguous pages taken from the kernel
  * @node: link in the list of what was reserved, in ascending order
@@ -24,6 +26,7 @@ struct bsa_extent {
  * @node: NUMA node, or NUMA_NO_NODE
  * @low: below 4 GiB physical
  * @blocks: do not look for one contiguous range first
+ * @found: what there was if it was not enough, in pages
  */
 struct bsa_reservation {
 	unsigned long nr_pages;
@@ -31,10 +34,17 @@ struct bsa_reservation {
 	int node;
 	bool low;
 	bool blocks;
+	unsigned long found;
 };
 
-int bsa_reserve(struct list_head *extents, const struct bsa_reservation *want);
-void bsa_unreserve(struct list_head *extents);
+int bsa_reserve(struct list_head *extents, struct bsa_reservation *want);
+unsigned long bsa_unreserve(struct list_head *extents);
 void bsa_abandon(struct list_head *extents);
+void bsa_hold(const struct bsa_extent *extent);
+unsigned long bsa_unhold(struct list_head *extents);
+
+bool bsa_zone_may_stay(struct zone *zone);
+bool bsa_may_take(const struct bsa_reservation *want, unsigned long pfn,
+		  unsigned long nr_pages);
 
 #endif /* _BSA_RESERVE_H */

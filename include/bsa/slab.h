@@ -10,11 +10,11 @@
 #define BSA_MAX_OBJECTS		(BSA_REMOTE * BITS_PER_LONG)
 
 /*
- * All bitmaps that do not fit into a descriptor take as much as the largest, and
- * whole cache lines, since the next one may be another CPU's.
+ * A bit of an owner's number as slabs have it: every free needs a look at the
+ * slab's list, the owner's too. So such a slab is not the one that the owner's
+ * mark equals.
  */
-#define BSA_BITMAP_BYTES	ALIGN(2 * BSA_REMOTE * sizeof(unsigned long), 64)
-#define BSA_BITMAPS_PER_PAGE	(PAGE_SIZE / BSA_BITMAP_BYTES)
+#define BSA_OWNER_FULL		2U
 
 static inline size_t bsa_class_size(unsigned int class)
 {
@@ -43,122 +43,98 @@ static inline unsigned int bsa_slab_order(unsigned int class)
 }
 
 /**
- * struct bsa_bitmap_pool - memory for the bitmaps of slabs of small objects
- * @lock: protects @pages and the bitmaps of the pages on it; taken inside a
- *	CPU's lock and outside the buddy's
- * @pages: pages with room for another bitmap
- * @buddy: where the pages come from
- *
- * A slab of up to 64 objects has its bitmap in its descriptor. The others
- * take a piece of a page that no caller ever sees.
- */
-struct bsa_bitmap_pool {
-	raw_spinlock_t lock;
-	struct list_head pages;
-	struct bsa_buddy *buddy;
-};
-
-/**
- * struct bsa_class - what one owner has of one size class
- * @free: the word of the active slab's bitmap that is used next; one without a
+ * struct bsa_class - what one owner allocates from, of one size class
+ * @word: the word of the active slab's bitmap that is used next; one without a
  *	free object if there is no active slab
  * @base: address of the object of that word's bit 0, see bsa_hidden()
  * @unit: bytes from one bit's address to the next: the object size, or a third
  * @active: the slab that is being allocated from, or NULL
- * @partial: slabs with live and with free objects
- * @full: slabs without a free object that the owner knows of
- * @empty: the slab without a live object that is kept, if there is one
- * @nr_partial: length of @partial
- * @nr_full: length of @full
- * @nr_empty: length of @empty
- * @given: objects handed out, plus the free ones and the @ttl of @active: what
- *	the fast path changes cancels out, see bsa_class_nr_allocs()
+ * @allocs: objects handed out
+ * @refills: slabs that became active
  * @drains: times that remote frees were taken over
  * @drained: objects that were taken over
- * @refills: slabs that became active
  *
- * The first three are all that the fast path looks at.
+ * The owner's alone, and a cache line.
  */
 struct bsa_class {
-	unsigned long *free;
+	unsigned long *word;
 	unsigned long base;
 	unsigned long unit;
 	struct bsa_page *active;
-	struct list_head partial;
-	struct list_head full;
-	struct list_head empty;
-	unsigned int nr_partial;
-	unsigned int nr_full;
-	unsigned int nr_empty;
-	unsigned long given;
+	unsigned long allocs;
+	unsigned long refills;
 	unsigned long drains;
 	unsigned long drained;
-	unsigned long refills;
 };
+
+/**
+ * struct bsa_shelf - slabs of one size class that their owner does not allocate from
+ * @partial: those with free objects
+ * @nr_partial: their number
+ * @empty: the slab without a live object that is kept, or NULL
+ *
+ * A full slab is on no list: the first free finds it.
+ */
+struct bsa_shelf {
+	struct list_head partial;
+	unsigned long nr_partial;
+	struct bsa_page *empty;
+};
+
+/* What a mark is while an allocation is under way; frees name a slab instead. */
+#define BSA_MARK_BUSY		4UL
 
 /**
  * struct bsa_slabs - all slabs of one owner
- * @class: those of each size class
- * @frees: per class, objects that the owner freed
- * @owner: what the owner's slabs have in &bsa_page.owner; odd
+ * @mark: @number while nobody is inside a call; %BSA_MARK_BUSY or the slab that is
+ *	freed into while somebody is, which are even and no owner. Other values see
+ *	percpu.h.
+ * @number: what the owner's slabs have in &bsa_page.owner; odd
  * @conflicts: objects that had been freed by the owner and remotely, too:
  *	double frees that were found, and undone, when the owner took them over
- * @pool: memory for bitmaps
- *
- * One context at a time may call the functions that take it. percpu.c sees to
- * that; so must whoever uses a set of slabs alone.
+ * @buddy: where the pages of slabs come from
+ * @class: those of each size class
+ * @frees: per class, objects that the owner freed
+ * @shelf: those of each size class that are not active; under the owner's lock
  */
 struct bsa_slabs {
-	struct bsa_class class[BSA_ALL_CLASSES];
-	unsigned long frees[BSA_ALL_CLASSES];
-	u32 owner;
+	unsigned long mark;
+	u32 number;
 	unsigned long conflicts;
-	struct bsa_bitmap_pool *pool;
+	struct bsa_buddy *buddy;
+	unsigned long frees[BSA_ALL_CLASSES];
+	struct bsa_class class[BSA_ALL_CLASSES] __aligned(64);
+	struct bsa_shelf shelf[BSA_ALL_CLASSES] __aligned(64);
 };
 
-/**
- * struct bsa_slab_need - what an allocation lacked
- * @class: the size class that has no free object
- * @pages: how many pages a slab of it wants
- */
-struct bsa_slab_need {
-	unsigned int class;
-	unsigned int pages;
-};
+void bsa_slabs_init(struct bsa_slabs *slabs, u32 number,
+		    struct bsa_buddy *buddy);
 
-void bsa_bitmap_pool_init(struct bsa_bitmap_pool *pool,
-			  struct bsa_buddy *buddy);
-void bsa_slabs_init(struct bsa_slabs *slabs, u32 owner,
-		    struct bsa_bitmap_pool *pool);
+/* Slabs come and go. */
+void bsa_slab_make(struct bsa_buddy *buddy, struct bsa_page *page,
+		   unsigned int class);
+unsigned int bsa_slab_unmake(struct bsa_buddy *buddy, struct bsa_page *slab);
 
-/* The whole allocator of one owner, for use on its own. */
-void *bsa_slabs_alloc(struct bsa_slabs *slabs, size_t size,
-		      struct bsa_slab_need *need);
-int bsa_slabs_add(struct bsa_slabs *slabs, unsigned int class,
-		  struct bsa_page *page);
-enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs, const void *ptr,
-				struct bsa_page **release);
+/* For the owner, without a lock. */
+void bsa_slabs_activate(struct bsa_slabs *slabs, struct bsa_page *slab);
+bool bsa_slabs_next_word(struct bsa_slabs *slabs, struct bsa_class *class);
+void bsa_slabs_drain(struct bsa_slabs *slabs, struct bsa_class *class);
 
-/* Its steps, for percpu.c. */
-void bsa_slabs_drain_word(struct bsa_slabs *slabs, struct bsa_class *class);
-bool bsa_slabs_start(struct bsa_slabs *slabs, struct bsa_class *class,
-		     struct bsa_page *page);
-bool bsa_slabs_refill(struct bsa_slabs *slabs, struct bsa_class *class);
-struct bsa_page *bsa_slabs_place_freed(struct bsa_slabs *slabs,
-				       struct bsa_page *slab,
-				       unsigned int freed);
-struct bsa_page *bsa_slabs_drain(struct bsa_slabs *slabs,
+/* With the owner's lock. */
+struct bsa_page *bsa_slabs_retire(struct bsa_slabs *slabs,
+				  struct bsa_class *class);
+struct bsa_page *bsa_slabs_pop(struct bsa_slabs *slabs, unsigned int class);
+struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs,
 				 struct bsa_page *slab);
-struct bsa_page *bsa_slabs_deactivate(struct bsa_slabs *slabs,
-				      struct bsa_class *class);
-void bsa_slabs_detach(struct bsa_slabs *slabs, struct bsa_page *slab,
-		      u32 owner);
-struct bsa_page *bsa_slabs_attach(struct bsa_slabs *slabs,
-				  struct bsa_page *slab);
-unsigned long bsa_class_nr_allocs(const struct bsa_class *class);
-void bsa_slab_release(struct bsa_bitmap_pool *pool, struct bsa_page *slab);
-bool bsa_slab_is_unused(const struct bsa_page *slab);
+struct bsa_page *bsa_slabs_look(struct bsa_slabs *slabs,
+				struct bsa_page *slab);
+struct bsa_page *bsa_slabs_take_empty(struct bsa_slabs *slabs,
+				      unsigned int class);
+unsigned int bsa_slabs_take_unused(struct bsa_slabs *slabs, unsigned int class,
+				   unsigned int nr, struct bsa_page **unused);
+
 unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
+unsigned int bsa_slab_nr_free(const struct bsa_page *slab);
 
 /*
  * A slab whose objects take three units each has only those in one word, where
@@ -166,21 +142,35 @@ unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
  */
 #define BSA_FIRST_UNITS		0x1249249249249249UL
 
-/**
- * bsa_slab_holes - bits that stand for no object, though they are in between
- * @slab: any slab
- *
- * They are always set in the bitmap of remotely freed objects, and never in the
- * other: so they are not handed out, and a free is refused.
- */
-static inline unsigned long bsa_slab_holes(const struct bsa_page *slab)
+/* Words of a slab's bitmaps that are in use. */
+static inline unsigned int bsa_slab_words(const struct bsa_page *slab)
 {
-	unsigned int units = (slab->mask + 1U) >> slab->shift;
+	return DIV_ROUND_UP(READ_ONCE(slab->bits), BITS_PER_LONG);
+}
 
-	if (likely(slab->class < BSA_NR_CLASSES))
-		return 0;
-	/* Not by its capacity, which is one less where a slot is a red zone. */
-	return ~(BSA_FIRST_UNITS & (BIT(units - 2) - 1));
+/**
+ * bsa_slab_objects - which bits of a word stand for objects
+ * @slab: any slab
+ * @word: index of the word
+ *
+ * All others are set in the bitmap of remotely freed objects and never in that of
+ * free objects. So they are not handed out, a free is refused, and a word without
+ * a live object has each bit in one bitmap or the other.
+ */
+static inline unsigned long bsa_slab_objects(const struct bsa_page *slab,
+					     unsigned int word)
+{
+	unsigned int first = word * BITS_PER_LONG, bits = slab->bits;
+
+	if (unlikely(slab->class >= BSA_NR_CLASSES))
+		return BSA_FIRST_UNITS & (BIT(bits - 2) - 1);
+	return bits - first < BITS_PER_LONG ? BIT(bits - first) - 1 : ~0UL;
+}
+
+/* Objects that a slab has. */
+static inline unsigned int bsa_slab_capacity(const struct bsa_page *slab)
+{
+	return slab->class < BSA_NR_CLASSES ? slab->bits : slab->bits / 3;
 }
 
 /**
@@ -195,7 +185,7 @@ static inline unsigned long bsa_slab_holes(const struct bsa_page *slab)
  */
 static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 {
-	unsigned long *word = class->free;
+	unsigned long *word = class->word;
 	unsigned long bit, free = *word;
 	/* A remote free in this very instant is as good as one after it. */
 	unsigned long ready = free & ~READ_ONCE(word[BSA_REMOTE]);
@@ -204,6 +194,7 @@ static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 		return false;
 	bit = __ffs(ready);
 	WRITE_ONCE(*word, free & ~BIT(bit));
+	class->allocs++;
 	*obj = (void *)(bsa_hidden(class->base) + bit * class->unit);
 	return true;
 }
@@ -219,7 +210,7 @@ static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 						  size_t nr, void **objs)
 {
-	unsigned long *word = class->free;
+	unsigned long *word = class->word;
 	unsigned long free = *word;
 	unsigned long ready = free & ~READ_ONCE(word[BSA_REMOTE]);
 	unsigned long rest = ready;
@@ -234,6 +225,7 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 		rest &= rest - 1;
 	}
 	WRITE_ONCE(*word, free & ~(ready ^ rest));
+	class->allocs += i;
 	return i;
 }
 
@@ -245,7 +237,7 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
  * The bits of @ptr below the object size end up at the top of the result, so
  * one comparison finds every address that is not the start of an object.
  *
- * Return: the index of its bit; at least BSA_MAX_OBJECTS if @ptr is inside an
+ * Return: the index of its bit; at least &bsa_page.bits if @ptr is inside an
  * object, unless it is where the second or third unit of one begins.
  */
 static __always_inline unsigned long bsa_slab_index(const struct bsa_page *slab,
@@ -262,93 +254,90 @@ static __always_inline unsigned long bsa_slab_index(const struct bsa_page *slab,
 static inline bool bsa_slab_is_interior(const struct bsa_page *slab,
 					unsigned long index)
 {
-	return index >= BSA_MAX_OBJECTS ||
-	       (index < BITS_PER_LONG && bsa_slab_holes(slab) & BIT(index));
+	return index >= slab->bits ||
+	       !(bsa_slab_objects(slab, index / BITS_PER_LONG) &
+		 BIT(index % BITS_PER_LONG));
 }
 
 /**
- * bsa_slab_is_free - is an object free already?
+ * bsa_slab_is_live - is there an object, and is it not free?
  * @slab: the slab
- * @index: the object
+ * @ptr: address in it
  */
-static __always_inline bool bsa_slab_is_free(const struct bsa_page *slab,
-					     unsigned long index)
+static inline bool bsa_slab_is_live(const struct bsa_page *slab,
+				    const void *ptr)
 {
-	return test_bit(index, slab->free) ||
-	       test_bit(index, slab->free + BSA_REMOTE);
+	unsigned long index = bsa_slab_index(slab, ptr);
+
+	return !bsa_slab_is_interior(slab, index) &&
+	       !test_bit(index, slab->free) &&
+	       !test_bit(index, slab->free + BSA_REMOTE);
 }
 
-/*
- * Set the bit of an object in a bitmap of free objects, unless it is set there or
- * remotely.
+/**
+ * bsa_slab_put - free an object of a slab as its owner
+ * @slab: the slab
+ * @owner: the owner's number; the owner's mark is @slab
+ * @ptr: any address in the slab
+ *
+ * The store of the bit is the last access to the slab, and releases all that was
+ * done to the object before: whoever sees all bits set may take the slab away.
+ *
+ * An object that is free already has its bit set for as long as the slab is the
+ * owner's. So the words are read before the owner is looked at once more: a slab
+ * that was taken away since is not written to (model/litmus/put-vs-take-away.litmus).
+ *
+ * Return: false if it is no live object, or if the free would change which list the
+ * slab belongs on; nothing has changed then.
  */
-static __always_inline bool bsa_set_free(unsigned long *free,
-					 unsigned long index, const void *obj,
-					 size_t room)
+static __always_inline bool bsa_slab_put(struct bsa_page *slab, u32 owner,
+					 const void *ptr)
 {
-	if (unlikely(test_bit(index, free + BSA_REMOTE)))
+	unsigned long index = bsa_slab_index(slab, ptr);
+	unsigned long *word, bit, free, remote;
+
+	if (unlikely(index >= slab->bits))
 		return false;
-	if (BSA_WATCHED) {
-		/* As below. */
-		if (data_race(test_bit(index, free)))
-			return false;
-		bsa_take_back(obj, room);
-	}
-	/* Others read the word at any time, but only the owner writes it. */
-	return likely(!data_race(__test_and_set_bit(index, free)));
+	word = slab->free + index / BITS_PER_LONG;
+	bit = BIT(index % BITS_PER_LONG);
+	free = READ_ONCE(*word);
+	remote = READ_ONCE(word[BSA_REMOTE]);
+	/* Pairs with the store of BSA_NOBODY in take_away(). */
+	smp_rmb();
+	if (unlikely(READ_ONCE(slab->owner) != owner || (free | remote) & bit))
+		return false;
+	free |= bit;
+	if (unlikely((free | remote) == ~0UL &&
+		     READ_ONCE(slab->state) != BSA_PAGE_SLAB_ACTIVE))
+		return false;
+	if (BSA_WATCHED)
+		bsa_take_back(ptr, bsa_class_size(slab->class));
+	/* Pairs with smp_load_acquire() in state_by_bits(). */
+	smp_store_release(word, free);
+	return true;
 }
 
 /**
- * bsa_slab_put - make an object of an owned slab free
- * @slab: the slab, owned by the caller
- * @index: its index
- * @obj: the object
+ * bsa_slab_put_many - free objects of a slab as its owner
+ * @slab: the slab
+ * @owner: the owner's number; the owner's mark is @slab
+ * @nr: how many at most
+ * @objs: any addresses
  *
- * The caller counts the free down in slab->ttl, and looks at the slab's lists
- * when that gets to 0.
- *
- * Return: false if the object is free already; nothing has changed then.
- */
-static __always_inline bool bsa_slab_put(struct bsa_page *slab,
-					 unsigned long index, const void *obj)
-{
-	return bsa_set_free(slab->free, index, obj,
-			    bsa_class_size(slab->class));
-}
-
-/**
- * bsa_slab_put_many - make objects of an owned slab free
- * @slab: the slab, owned by the caller
- * @nr: how many at most; not 0
- * @objs: any addresses, the first in @slab; later ones count for as long as
- *	they are, too, and are live objects
- *
- * Return: how many were freed. They are counted down in slab->ttl; if that is 0
- * bsa_slabs_place_freed() is to follow.
+ * Return: how many were freed; it ends before the first that bsa_slab_put() would
+ * not free, or that lies in another slab.
  */
 static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
-						size_t nr, void **objs)
+						u32 owner, size_t nr,
+						void **objs)
 {
-	unsigned long mask = slab->mask, index;
-	unsigned long base = (unsigned long)objs[0] & ~mask;
-	unsigned long *free = slab->free;
-	unsigned int shift = slab->shift;
-	size_t room = bsa_class_size(slab->class);
-	bool full = slab->state == BSA_PAGE_SLAB_FULL;
-	size_t i, max = min_t(size_t, nr, full ? slab->capacity : slab->ttl);
+	unsigned long start = (unsigned long)objs[0] & ~(unsigned long)slab->mask;
+	size_t i;
 
-	for (i = 0; i < max; i++) {
-		index = (unsigned long)objs[i] - base;
-		if (index > mask)
+	for (i = 0; i < nr; i++)
+		if ((unsigned long)objs[i] - start > slab->mask ||
+		    !bsa_slab_put(slab, owner, objs[i]))
 			break;
-		index = ror64(index, shift);
-		if (unlikely(index >= BSA_MAX_OBJECTS ||
-			     !bsa_set_free(free, index, objs[i], room)))
-			break;
-	}
-	if (i)
-		/* As in free_fast(). */
-		data_race(slab->ttl = full ? 0 : slab->ttl - i);
 	return i;
 }
 

@@ -35,6 +35,7 @@ extern bool bsa_redzones;
 
 void bsa_poison(const void *ptr, size_t room);
 void bsa_unpoison(const void *ptr, size_t size, size_t room);
+size_t bsa_accessible(const void *ptr, size_t room);
 
 static inline bool bsa_wants_redzones(void)
 {
@@ -47,6 +48,11 @@ static inline void bsa_poison(const void *ptr, size_t room)
 
 static inline void bsa_unpoison(const void *ptr, size_t size, size_t room)
 {
+}
+
+static inline size_t bsa_accessible(const void *ptr, size_t room)
+{
+	return room;
 }
 
 static inline bool bsa_wants_redzones(void)
@@ -118,6 +124,17 @@ static inline void bsa_take_back(const void *ptr, size_t room)
 {
 	bsa_untrack(ptr);
 	bsa_poison(ptr, room);
+}
+
+/**
+ * bsa_resized - a caller's memory has another size from here on
+ * @ptr: object or block of pages
+ * @size: bytes that the caller asked for
+ * @room: bytes that there are
+ */
+static inline void bsa_resized(const void *ptr, size_t size, size_t room)
+{
+	bsa_unpoison(ptr, size, room);
 }
 
 /**

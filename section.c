@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sections: how a region of memory becomes pages that can be had
+ *
+ * A section is one physically contiguous range. Its metadata lies in its own
+ * prefix, between two guard pages:
+ *
+ *   region  | guard | struct bsa_section | struct bsa_page[] | leaves | guard | pages ...
+ *                                                                 range.start ^
+ *
+ * So whoever writes up to a page beyond what he has, in either direction, meets
+ * other pages of callers, memory that is not ours, or a guard, but no metadata.
+ * bsa_validate() looks whether the guards are as they were left.
+ *
+ * A section never straddles 4 GiB: a region that does becomes two.
+ *
+ * Context: process, may sleep; bsa_pagemap_mutex is held by whoever adds or
+ * removes sections.
+ */
+#include <bsa/buddy.h>
+#include <bsa/compat.h>
+#include <bsa/tools.h>
+#include <linux/io.h>
+#include <linux/rcupdate.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+/* Guard pages of a section. */
+#define NR_GUARDS	2
+
+/* Pages of metadata in front of @nr managed pages, the guards among them. */
+static unsigned long meta_pages(unsigned long nr)
+{
+	return NR_GUARDS +
+	       PFN_UP(ALIGN(sizeof(struct bsa_section),
+			    sizeof(struct bsa_page)) +
+		      nr * sizeof(struct bsa_page) +
+		      bsa_pagemap_nr_leaves(nr) * sizeof(struct bsa_leaf));
+}
+
+/**
+ * bsa_buddy_meta_size - bytes of metadata for a section
+ * @size: bytes to manage
+ *
+ * Return: how many bytes a page-aligned region must have beyond @size.
+ */
+size_t bsa_buddy_meta_size(size_t size)
+{
+	return meta_pages(max(PFN_UP(size), 1UL)) << PAGE_SHIFT;
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_meta_size);
+
+/* How many of @nr pages can be managed, with the metadata among them. */
+static unsigned long managed_pages(unsigned long nr)
+{
+	unsigned long managed;
+
+	if (nr <= meta_pages(1))
+		return 0;
+	managed = nr - min(nr - 1, meta_pages(nr));
+	while (managed + 1 + meta_pages(managed + 1) <= nr)
+		managed++;
+	return managed;
+}
+
+static void init_pages(struct bsa_section *section)
+{
+	struct bsa_page *page = section->range.pages;
+	struct bsa_page *end = page + section->range.nr_pages;
+	u16 id = section->id;
+
+	for (; page < end; page++) {
+		page->owner = BSA_NOBODY;
+		page->free = &page->free0;
+		page->state = BSA_PAGE_TAIL;
+		page->section = id;
+		page->node.next = BSA_NOT_DEFERRED;
+	}
+}
+
+/* Where the page behind the metadata begins. */
+static void *last_guard(const struct bsa_range *range)
+{
+	return (void *)(range->start - PAGE_SIZE);
+}
+
+static void init_guards(const struct bsa_range *range)
+{
+	memset((void *)range->region, BSA_GUARD_BYTE, PAGE_SIZE);
+	memset(last_guard(range), BSA_GUARD_BYTE, PAGE_SIZE);
+	bsa_poison((void *)range->region, PAGE_SIZE);
+	bsa_poison(last_guard(range), PAGE_SIZE);
+}
+
+/**
+ * bsa_section_damage - what was written to a section's guards
+ * @section: the section
+ *
+ * Return: the first byte that is not as it was left, or NULL.
+ */
+const void *bsa_section_damage(const struct bsa_section *section)
+{
+	const struct bsa_range *range = &section->range;
+	const void *at;
+
+	/* To KASAN they are nobody's. */
+	kasan_disable_current();
+	at = memchr_inv((void *)range->region, BSA_GUARD_BYTE, PAGE_SIZE) ?:
+	     memchr_inv(last_guard(range), BSA_GUARD_BYTE, PAGE_SIZE);
+	kasan_enable_current();
+	return at;
+}
+
+/* Add @nr pages from @start on, which lie on one side of 4 GiB. */
+static int add_section(struct bsa_buddy *buddy, unsigned long start,
+		       unsigned long nr)
+{
+	struct bsa_section *section = (struct bsa_section *)(start + PAGE_SIZE);
+	unsigned long managed = managed_pages(nr);
+	struct bsa_range *range = &section->range;
+	void *side = NULL;
+	unsigned int i;
+
+	if (!managed)
+		return -EINVAL;
+	if (buddy->nr_sections == BSA_MAX_SECTIONS)
+		return -ENOSPC;
+	if (buddy->side_size) {
+		side = kvcalloc(managed, buddy->side_size,
+				GFP_KERNEL | __GFP_NOWARN);
+		if (!side)
+			return -ENOMEM;
+		/* Only the section knows of it, which kmemleak does not scan. */
+		kmemleak_ignore(side);
+	}
+
+	memset(section, 0, sizeof(*section));
+	section->side = side;
+	range->region = start;
+	range->region_size = nr << PAGE_SHIFT;
+	range->start = start + ((nr - managed) << PAGE_SHIFT);
+	range->nr_pages = managed;
+	range->pages = PTR_ALIGN((struct bsa_page *)(section + 1),
+				 sizeof(struct bsa_page));
+	range->leaves = (struct bsa_leaf *)(range->pages + managed);
+
+	section->buddy = buddy;
+	section->id = buddy->nr_sections;
+	section->pfn = PHYS_PFN(virt_to_phys((void *)range->start));
+	section->low = section->pfn < PHYS_PFN(SZ_4G);
+	for (i = 0; i < BSA_NR_ORDERS; i++)
+		INIT_LIST_HEAD(&section->free[i]);
+	init_pages(section);
+	init_guards(range);
+	bsa_buddy_fill(section);
+	bsa_poison((void *)range->start, managed << PAGE_SHIFT);
+	bsa_pagemap_add(range);
+	bsa_buddy_publish(section);
+	return 0;
+}
+
+/* Add the parts on both sides of 4 GiB; one may be left out. */
+static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
+			  unsigned long border, unsigned long end)
+{
+	int err, err2;
+
+	if (buddy->nr_sections > BSA_MAX_SECTIONS - 2)
+		return -ENOSPC;
+	err = add_section(buddy, start, PFN_DOWN(border - start));
+	err2 = add_section(buddy, border, PFN_DOWN(end - border));
+	return err && err2 ? err : 0;
+}
+
+/**
+ * bsa_buddy_add_region - manage another region of memory
+ * @buddy: the allocator
+ * @start: its first byte, in the kernel's linear mapping
+ * @size: its bytes
+ *
+ * Ends that are not page-aligned are trimmed. A region that straddles 4 GiB
+ * physical becomes two sections; if only one side is too small, or only for one
+ * there is no memory beside, that side is left out. The region belongs to the
+ * allocator until bsa_buddy_destroy().
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EINVAL if not a single page can be managed or the region is not
+ * in the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC
+ * if there are too many sections; -ENOMEM if @buddy wants memory beside.
+ */
+int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
+{
+	unsigned long first = PAGE_ALIGN((unsigned long)start);
+	unsigned long end = ((unsigned long)start + size) & PAGE_MASK;
+	phys_addr_t phys;
+	int err;
+
+	if (!start || (unsigned long)start + size < size || end <= first)
+		return -EINVAL;
+
+	mutex_lock(&bsa_pagemap_mutex);
+	/* Not a byte may be written before it is known that nobody owns it. */
+	err = bsa_pagemap_check(first, end - first);
+	if (err)
+		goto unlock;
+	/* It may be an object that kmemleak knows; others will lie in there. */
+	kmemleak_free_part(start, size);
+	phys = virt_to_phys((void *)first);
+	if (phys < SZ_4G && phys + (end - first) > SZ_4G)
+		err = add_both_sides(buddy, first, first + (SZ_4G - phys), end);
+	else
+		err = add_section(buddy, first, PFN_DOWN(end - first));
+unlock:
+	mutex_unlock(&bsa_pagemap_mutex);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_add_region);
+
+/**
+ * bsa_buddy_destroy - let go of all regions
+ * @buddy: the allocator; nobody uses it any more
+ *
+ * Afterwards the regions belong to whoever added them.
+ *
+ * Context: process, may sleep.
+ */
+void bsa_buddy_destroy(struct bsa_buddy *buddy)
+{
+	unsigned int nr = buddy->nr_sections;
+
+	mutex_lock(&bsa_pagemap_mutex);
+	while (buddy->nr_sections) {
+		struct bsa_range *range;
+		size_t size;
+
+		buddy->nr_sections--;
+		range = &buddy->section[buddy->nr_sections]->range;
+		size = range->region_size;
+		bsa_pagemap_remove(range);
+		bsa_unpoison((void *)range->region, size, size);
+	}
+	/* Regions change hands only when nobody reads their metadata. */
+	synchronize_rcu();
+	while (nr--)
+		kvfree(buddy->section[nr]->side);
+	mutex_unlock(&bsa_pagemap_mutex);
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_destroy);
+
+/**
+ * bsa_buddy_section - describe one section
+ * @buddy: the allocator
+ * @index: in the order of registration
+ * @info: filled in
+ *
+ * Return: 0, or -EINVAL if there is no such section.
+ */
+int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
+		      struct bsa_section_info *info)
+{
+	const struct bsa_section *section;
+
+	/* Pairs with bsa_buddy_publish(). */
+	if (index >= smp_load_acquire(&buddy->nr_sections))
+		return -EINVAL;
+	section = buddy->section[index];
+	info->start = section->range.start;
+	info->phys = PFN_PHYS(section->pfn);
+	info->size = section->range.nr_pages << PAGE_SHIFT;
+	info->total_pages = section->range.nr_pages;
+	info->free_pages = READ_ONCE(section->free_pages);
+	info->low = section->low;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_section);

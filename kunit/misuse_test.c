@@ -173,7 +173,10 @@ static void misuse_metadata_is_refused(struct kunit *test)
 	expect_refused(test, heap, bsa_page_of(obj));
 	bsa_heap_free(heap, obj);
 
-	/* The page of bitmaps that a slab of the smallest objects needs. */
+	/*
+	 * The page of bitmaps that a slab of the smallest objects needs; with
+	 * debug= no slot is so small.
+	 */
 	obj = get(test, heap, 8);
 	for (i = 0; i < section.total_pages; i++) {
 		addr = (void *)section.start + i * PAGE_SIZE;
@@ -184,7 +187,7 @@ static void misuse_metadata_is_refused(struct kunit *test)
 		expect_pages_refused(test, heap, addr, 1);
 		refused++;
 	}
-	KUNIT_EXPECT_EQ(test, refused, 1U);
+	KUNIT_EXPECT_EQ(test, refused, heap->debug ? 0U : 1U);
 	bsa_heap_free(heap, obj);
 	expect_working(test, heap);
 }
@@ -291,7 +294,7 @@ static void misuse_neighbours_never_allocated_are_refused(struct kunit *test)
 	int i;
 
 	/* 63 objects of the slab that nobody has. */
-	KUNIT_ASSERT_EQ(test, slab->capacity, 64U);
+	KUNIT_ASSERT_EQ(test, bsa_slab_capacity(slab), 64U);
 	for (i = 0; i < 64; i++)
 		if (base + i * 64 != obj)
 			expect_refused(test, heap, base + i * 64);
@@ -468,6 +471,8 @@ static void double_free_at_once(struct kunit *test, unsigned int a,
 
 	cpumask_var_t cpus;
 
+	/* With one of them missing, the other would wait for it forever. */
+	bsa_test_needs_cpus(test, max(a, b) + 1);
 	KUNIT_ASSERT_TRUE(test, zalloc_cpumask_var(&cpus, GFP_KERNEL));
 	cpumask_set_cpu(a, cpus);
 	cpumask_set_cpu(b, cpus);

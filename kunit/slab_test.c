@@ -15,7 +15,6 @@
 /* A set of slabs, and the pages that it gets them from. */
 struct rig {
 	struct bsa_buddy *buddy;
-	struct bsa_bitmap_pool pool;
 	struct bsa_slabs slabs;
 };
 
@@ -27,8 +26,7 @@ static struct rig *new_rig(struct kunit *test, unsigned long nr_pages)
 	KUNIT_ASSERT_NOT_NULL(test, rig);
 	rig->buddy = bsa_test_buddy(test);
 	bsa_test_add_section(test, rig->buddy, nr_pages, &section);
-	bsa_bitmap_pool_init(&rig->pool, rig->buddy);
-	bsa_slabs_init(&rig->slabs, OWNER, &rig->pool);
+	bsa_slabs_init(&rig->slabs, OWNER, rig->buddy);
 	return rig;
 }
 
@@ -74,7 +72,7 @@ static bool put(struct kunit *test, struct rig *rig, void *obj)
 	KUNIT_ASSERT_EQ(test, bsa_slabs_free(&rig->slabs, obj, &release),
 			BSA_FREE_OK);
 	if (release) {
-		bsa_slab_release(&rig->pool, release);
+		bsa_slab_unmake(rig->buddy, release);
 		bsa_buddy_free(rig->buddy, release);
 	}
 	return release;
@@ -89,7 +87,7 @@ static unsigned int fill_slab(struct kunit *test, struct rig *rig, size_t size,
 
 	objs[0] = get(test, rig, size);
 	slab = bsa_page_of(objs[0]);
-	nr = slab->capacity;
+	nr = bsa_slab_capacity(slab);
 	for (i = 1; i < nr; i++) {
 		objs[i] = try_alloc(rig, size);
 		KUNIT_ASSERT_NOT_NULL(test, objs[i]);
@@ -292,7 +290,8 @@ static void slab_objects_of_three_units_lie_side_by_side(struct kunit *test)
 							     objs[i],
 							     &release),
 					BSA_FREE_DOUBLE);
-		KUNIT_EXPECT_EQ(test, slab->free0, BSA_FIRST_UNITS);
+		KUNIT_EXPECT_EQ(test, bsa_slab_nr_free(slab) +
+				      bsa_slab_nr_remote(slab), nr);
 	}
 }
 
@@ -321,12 +320,12 @@ static void slab_states_follow_the_objects(struct kunit *test)
 	struct rig *rig = new_rig(test, 64);
 	void **first = bsa_test_array(test, 64);
 	void **second = bsa_test_array(test, 64);
-	struct bsa_class *list;
+	struct bsa_shelf *shelf;
 	struct bsa_page *slab[2];
 	unsigned int i;
 
 	/* Two full slabs of 64 objects; the second was filled last. */
-	list = &rig->slabs.class[bsa_size_class(64)];
+	shelf = &rig->slabs.shelf[bsa_size_class(64)];
 	fill_slab(test, rig, 64, first);
 	fill_slab(test, rig, 64, second);
 	KUNIT_EXPECT_NULL(test, try_alloc(rig, 64));
@@ -335,24 +334,23 @@ static void slab_states_follow_the_objects(struct kunit *test)
 	KUNIT_ASSERT_PTR_NE(test, slab[0], slab[1]);
 	KUNIT_EXPECT_EQ(test, slab[0]->state, BSA_PAGE_SLAB_FULL);
 	KUNIT_EXPECT_EQ(test, slab[1]->state, BSA_PAGE_SLAB_FULL);
-	KUNIT_EXPECT_EQ(test, list->nr_full, 2);
 
 	put(test, rig, first[0]);
 	KUNIT_EXPECT_EQ(test, slab[0]->state, BSA_PAGE_SLAB_PARTIAL);
-	KUNIT_EXPECT_EQ(test, list->nr_full, 1);
-	KUNIT_EXPECT_EQ(test, list->nr_partial, 1);
+	KUNIT_EXPECT_EQ(test, slab[1]->state, BSA_PAGE_SLAB_FULL);
+	KUNIT_EXPECT_EQ(test, shelf->nr_partial, 1);
 	for (i = 1; i < 64; i++)
 		KUNIT_EXPECT_FALSE(test, put(test, rig, first[i]));
 	KUNIT_EXPECT_EQ(test, slab[0]->state, BSA_PAGE_SLAB_EMPTY);
-	KUNIT_EXPECT_EQ(test, list->nr_partial, 0);
-	KUNIT_EXPECT_EQ(test, list->nr_empty, 1);
+	KUNIT_EXPECT_EQ(test, shelf->nr_partial, 0);
+	KUNIT_EXPECT_PTR_EQ(test, shelf->empty, slab[0]);
 
 	/* The next allocation takes the empty one. */
 	first[0] = try_alloc(rig, 64);
 	KUNIT_ASSERT_NOT_NULL(test, first[0]);
 	KUNIT_EXPECT_PTR_EQ(test, bsa_page_of(first[0]), slab[0]);
 	KUNIT_EXPECT_EQ(test, slab[0]->state, BSA_PAGE_SLAB_ACTIVE);
-	KUNIT_EXPECT_EQ(test, list->nr_empty, 0);
+	KUNIT_EXPECT_NULL(test, shelf->empty);
 }
 
 static void slab_partial_is_used_before_empty(struct kunit *test)
@@ -382,11 +380,11 @@ static void slab_at_most_one_empty_slab_is_kept(struct kunit *test)
 	struct rig *rig = new_rig(test, 128);
 	void **objs = bsa_test_array(test, 4 * BSA_MAX_OBJECTS);
 	unsigned int class, i, nr, released;
-	struct bsa_class *list;
+	struct bsa_shelf *shelf;
 
 	/* Four full slabs; all objects freed. */
 	for (class = 0; class < BSA_NR_CLASSES; class++) {
-		list = &rig->slabs.class[class];
+		shelf = &rig->slabs.shelf[class];
 		released = 0;
 		nr = 0;
 		for (i = 0; i < 4; i++)
@@ -395,12 +393,11 @@ static void slab_at_most_one_empty_slab_is_kept(struct kunit *test)
 		for (i = 0; i < nr; i++)
 			released += put(test, rig, objs[i]);
 		KUNIT_EXPECT_EQ(test, released, 3U);
-		KUNIT_EXPECT_EQ(test, list->nr_empty, 1U);
-		KUNIT_EXPECT_EQ(test, list->nr_partial, 0U);
-		KUNIT_EXPECT_EQ(test, list->nr_full, 0U);
+		KUNIT_EXPECT_NOT_NULL(test, shelf->empty);
+		KUNIT_EXPECT_EQ(test, shelf->nr_partial, 0U);
 	}
-	/* Kept: 1, 1, 1, 1, 2, 4, 8, 8 and 8 pages, and a page of bitmaps. */
-	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 128 - 34 - 1);
+	/* Kept: 1, 1, 1, 1, 2, 4, 8, 8 and 8 pages, and a block of bitmaps. */
+	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 128 - 34 - 4);
 }
 
 static void slab_released_pages_are_ordinary_pages_again(struct kunit *test)
@@ -415,7 +412,7 @@ static void slab_released_pages_are_ordinary_pages_again(struct kunit *test)
 	fill_slab(test, rig, 2048, objs[1]);
 	KUNIT_EXPECT_NULL(test, try_alloc(rig, 2048));
 	for (i = 0; i < 16; i++)
-		KUNIT_EXPECT_EQ(test, bsa_page_of(objs[1][i])->capacity, 16);
+		KUNIT_EXPECT_EQ(test, bsa_slab_capacity(bsa_page_of(objs[1][i])), 16);
 	for (i = 0; i < 16; i++)
 		KUNIT_EXPECT_FALSE(test, put(test, rig, objs[0][i]));
 	for (i = 0; i < 15; i++)
@@ -447,13 +444,13 @@ static void slab_counts_allocations_and_frees(struct kunit *test)
 	/* Over three slabs. */
 	for (i = 0; i < 150; i++) {
 		objs[i] = get(test, rig, 256);
-		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&rig->slabs.class[class]),
+		KUNIT_EXPECT_EQ(test, rig->slabs.class[class].allocs,
 				i + 1);
 		KUNIT_EXPECT_EQ(test, *frees, 0);
 	}
 	for (i = 0; i < 150; i++) {
 		put(test, rig, objs[i]);
-		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&rig->slabs.class[class]),
+		KUNIT_EXPECT_EQ(test, rig->slabs.class[class].allocs,
 				150);
 		KUNIT_EXPECT_EQ(test, *frees, i + 1);
 	}
@@ -462,28 +459,30 @@ static void slab_counts_allocations_and_frees(struct kunit *test)
 
 /* Bitmaps. */
 
-static void slab_without_memory_for_its_bitmap_is_refused(struct kunit *test)
+static void slab_without_memory_for_its_bitmap_has_64_objects(struct kunit *test)
 {
 	struct bsa_page_request req = { .order = 0 };
 	struct rig *rig = new_rig(test, 8);
 	struct bsa_page *page = NULL;
 	struct bsa_slab_need need;
-	int i;
+	unsigned int i;
+	void *obj;
 
 	/* The last page is to be a slab: there is none for its 448 bits. */
 	KUNIT_EXPECT_NULL(test, bsa_slabs_alloc(&rig->slabs, 8, &need));
 	for (i = 0; i < 8; i++)
 		page = bsa_buddy_alloc(rig->buddy, &req);
 	KUNIT_ASSERT_NOT_NULL(test, page);
-	KUNIT_EXPECT_EQ(test, bsa_slabs_add(&rig->slabs, need.class, page),
-			-ENOMEM);
-	KUNIT_EXPECT_EQ(test, page->state, BSA_PAGE_ALLOCATED);
+	KUNIT_EXPECT_EQ(test, bsa_slabs_add(&rig->slabs, need.class, page), 0);
+	for (i = 0; i < 64; i++) {
+		obj = try_alloc(rig, 8);
+		KUNIT_ASSERT_NOT_NULL(test, obj);
+		KUNIT_EXPECT_LT(test, offset_in_page(obj), 64 * 8);
+	}
 	KUNIT_EXPECT_NULL(test, try_alloc(rig, 8));
-
-	/* It is good enough for objects whose bits fit the descriptor. */
-	KUNIT_EXPECT_EQ(test, bsa_slabs_add(&rig->slabs, bsa_size_class(64),
-					    page), 0);
-	KUNIT_EXPECT_NOT_NULL(test, try_alloc(rig, 64));
+	/* What lies behind them is no object. */
+	KUNIT_EXPECT_TRUE(test, bsa_slab_is_interior(page,
+						     bsa_slab_index(page, obj + 8)));
 }
 
 static void slab_bitmap_pages_come_back(struct kunit *test)
@@ -492,14 +491,16 @@ static void slab_bitmap_pages_come_back(struct kunit *test)
 	unsigned int i, nr = 96 * 256;
 	void **objs = bsa_test_array(test, nr);
 
-	/* 96 slabs of 256 objects: their bitmaps take several pages. */
+	/* 96 slabs of 256 objects: their bitmaps take two blocks. */
 	for (i = 0; i < nr; i++)
 		objs[i] = get(test, rig, 16);
-	KUNIT_EXPECT_LE(test, rig->buddy->free_pages, 128 - 96 - 3);
+	KUNIT_EXPECT_EQ(test, rig->buddy->free_pages, 128 - 96 - 2 * 4);
 	for (i = 0; i < nr; i++)
 		put(test, rig, objs[i]);
 	/* At most two slabs stay, the active and an empty one. */
-	KUNIT_EXPECT_GE(test, rig->buddy->free_pages, 128 - 2 * 2);
+	bsa_bitmap_trim(rig->buddy);
+	KUNIT_EXPECT_GE(test, rig->buddy->free_pages, 128 - 2 - 2 * 4);
+	KUNIT_EXPECT_LE(test, rig->buddy->nr_bitmap_blocks, 2U);
 }
 
 static void slab_bitmaps_are_not_in_reach_of_objects(struct kunit *test)
@@ -534,7 +535,7 @@ static void slab_refuses_bad_frees(struct kunit *test)
 	struct bsa_page *release;
 	void *obj, *block;
 
-	other->slabs.owner = OWNER + 2;
+	other->slabs.number = OWNER + 4;
 	obj = get(test, rig, 64);
 	block = bsa_buddy_alloc_pages(rig->buddy, 2, PAGE_SIZE, false);
 	KUNIT_ASSERT_NOT_NULL(test, block);
@@ -578,7 +579,7 @@ static void slab_object_freed_twice_at_once_is_handed_out_last(struct kunit *tes
 	slab = bsa_page_of(obj);
 	put(test, rig, obj);
 	set_bit(bit_of(slab, obj), slab->free + BSA_REMOTE);
-	for (i = 1; i < slab->capacity; i++)
+	for (i = 1; i < bsa_slab_capacity(slab); i++)
 		KUNIT_EXPECT_PTR_NE(test, try_alloc(rig, 64), obj);
 	KUNIT_EXPECT_EQ(test, rig->slabs.conflicts, 0);
 
@@ -671,10 +672,10 @@ static void slab_keeps_contents_in_random_use(struct kunit *test)
 	while (run->nr)
 		random_free(test, run);
 	for (i = 0; i < BSA_NR_CLASSES; i++)
-		KUNIT_EXPECT_EQ(test, bsa_class_nr_allocs(&run->rig->slabs.class[i]),
+		KUNIT_EXPECT_EQ(test, run->rig->slabs.class[i].allocs,
 				run->rig->slabs.frees[i]);
-	/* Kept at most: an active and an empty slab of each class. */
-	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 48 - 3);
+	/* Kept at most: an active and an empty slab of each class, and bitmaps. */
+	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 48 - 20);
 }
 
 static struct kunit_case bsa_slab_cases[] = {
@@ -695,7 +696,7 @@ static struct kunit_case bsa_slab_cases[] = {
 	KUNIT_CASE(slab_released_pages_are_ordinary_pages_again),
 	KUNIT_CASE(slab_counts_allocations_and_frees),
 
-	KUNIT_CASE(slab_without_memory_for_its_bitmap_is_refused),
+	KUNIT_CASE(slab_without_memory_for_its_bitmap_has_64_objects),
 	KUNIT_CASE(slab_bitmap_pages_come_back),
 	KUNIT_CASE(slab_bitmaps_are_not_in_reach_of_objects),
 

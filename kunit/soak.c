@@ -231,7 +231,7 @@ static void on_interruption(enum bsa_context context)
 	struct bsa_heap *heap = place->heap;
 
 	if (heap)
-		s->busy[context] += !(this_cpu_read(heap->cpu->idle) & 1);
+		s->busy[context] += !(this_cpu_read(heap->cpu->slabs.mark) & 1);
 	exchange(place, s, context, GFP_ATOMIC);
 }
 
@@ -343,7 +343,7 @@ static void clear_place(struct place *place)
 	if (largest_block(place->heap) != place->largest)
 		wrong("the largest block is gone");
 	/* Where that was at hand, CPUs keep their active slabs. */
-	bsa_percpu_flush(place->heap ?: &bsa_default_heap);
+	bsa_heap_trim(place->heap);
 	bsa_heap_get_stats(place->heap, &stats);
 	if (stats.live_objects || stats.live_pages)
 		wrong("the counters are wrong: something is live");
@@ -419,8 +419,11 @@ static void add_section(void)
 
 static void toggle_cpu(struct rnd_state *rnd)
 {
-	unsigned int cpu = 1 + below(rnd, nr_cpu_ids - 1);
+	unsigned int cpu;
 
+	if (nr_cpu_ids == 1)
+		return;
+	cpu = 1 + below(rnd, nr_cpu_ids - 1);
 	if (!cpu_present(cpu))
 		return;
 	if (cpu_online(cpu) ? remove_cpu(cpu) : add_cpu(cpu))

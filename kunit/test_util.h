@@ -9,6 +9,8 @@
 #ifndef _BSA_TEST_UTIL_H
 #define _BSA_TEST_UTIL_H
 
+#include "rig.h"
+
 #include <bsa/percpu.h>
 #include <kunit/test.h>
 #include <linux/bsa.h>
@@ -25,12 +27,29 @@ extern struct kunit_suite bsa_reserve_suite;
 extern struct kunit_suite bsa_buddy_suite;
 extern struct kunit_suite bsa_slab_suite;
 extern struct kunit_suite bsa_heap_suite;
+extern struct kunit_suite bsa_life_suite;
 extern struct kunit_suite bsa_misuse_suite;
 extern struct kunit_suite bsa_stress_suite;
 extern struct kunit_suite bsa_debug_suite;
+extern struct kunit_suite bsa_attack_size_suite;
+extern struct kunit_suite bsa_attack_frees_suite;
+extern struct kunit_suite bsa_attack_pages_suite;
+extern struct kunit_suite bsa_attack_realloc_suite;
+extern struct kunit_suite bsa_attack_gfp_suite;
+extern struct kunit_suite bsa_attack_stats_suite;
+extern struct kunit_suite bsa_attack_balance_suite;
+extern struct kunit_suite bsa_attack_impossible_suite;
+extern struct kunit_suite bsa_attack_backlog_suite;
+extern struct kunit_suite bsa_attack_return_suite;
+extern struct kunit_suite bsa_attack_stop_suite;
+extern struct kunit_suite bsa_attack_overflow_suite;
+extern struct kunit_suite bsa_attack_interrupt_suite;
+extern struct kunit_suite bsa_attack_trim_suite;
 
+bool bsa_test_is_chosen(const struct kunit *test);
 int bsa_test_init(struct kunit *test);
 void bsa_test_exit(struct kunit *test);
+void bsa_test_needs_cpus(struct kunit *test, unsigned int nr);
 void bsa_test_set_cpu(struct kunit *test, unsigned int cpu);
 void bsa_test_call_in_irq(struct kunit *test, void (*fn)(void *data),
 			  void *data);
@@ -101,6 +120,12 @@ static inline bool bsa_test_in_section(const struct bsa_section_info *info,
 static inline bool bsa_test_is_aligned(const void *addr, size_t align)
 {
 	return !((unsigned long)addr & (align - 1));
+}
+
+/* What bsa_size() tells of an allocation: KASAN knows what was asked for. */
+static inline size_t bsa_test_told(size_t asked, size_t room)
+{
+	return IS_ENABLED(CONFIG_KASAN_GENERIC) ? asked : room;
 }
 
 static inline bool bsa_test_all_bytes(const void *ptr, u8 byte, size_t size)

@@ -146,10 +146,10 @@ frees_of_the_kernel_are_complained_about() {
 	insmod /modules/bsa.ko size=16M || return
 	dmesg -n 1
 	insmod /modules/bsa_foreign.ko
-	result=$?
+	foreign=$?
 	sleep 1
 	dmesg -n 7
-	[ $result -eq 0 ] || return
+	[ $foreign -eq 0 ] || return
 	dmesg | grep -q 'WARNING: .* \(free_large_kmalloc\|kfree\)+' || {
 		echo "kfree() did not complain"
 		return 1

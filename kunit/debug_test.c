@@ -1134,6 +1134,7 @@ static void validate_stops_others_for_few_pages_at_a_time(struct kunit *test)
 	struct bsa_heap *heap = watched(test, SZ_4M, 0);
 	unsigned long pages = bsa_heap_nr_pages(heap), before;
 
+	bsa_test_needs_cpus(test, 2);
 	before = nr_stops(1);
 	KUNIT_EXPECT_GT(test, before, 0);
 	KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, false), 0);

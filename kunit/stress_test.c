@@ -1621,7 +1621,8 @@ static void free_at_step(enum bsa_context context)
 {
 	struct bsa_buddy *buddy = &crew.heap->buddy;
 	struct flushed *flushed = crew.data;
-	bool locked = raw_spin_is_locked(&buddy->lock);
+	/* What an exception finds that interrupts the holder of a lock. */
+	bool locked = __this_cpu_read(bsa_locking);
 	void *ptr;
 
 	ptr = bsa_heap_alloc_pages(crew.heap, 1, 1, GFP_ATOMIC | __GFP_NOWARN);

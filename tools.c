@@ -43,6 +43,7 @@ void bsa_poison(const void *ptr, size_t room)
 	       room > BSA_MAX_OBJECT ? FREE_PAGES : FREE_OBJECT,
 	       room / GRANULE);
 }
+EXPORT_SYMBOL_IF_KUNIT(bsa_poison);
 
 /**
  * bsa_unpoison - from here on these bytes may be accessed, but not those behind
@@ -60,6 +61,7 @@ void bsa_unpoison(const void *ptr, size_t size, size_t room)
 	if (size % GRANULE)
 		shadow[size / GRANULE] = size % GRANULE;
 }
+EXPORT_SYMBOL_IF_KUNIT(bsa_unpoison);
 
 /**
  * bsa_accessible - how much of an allocation was asked for
@@ -163,6 +165,7 @@ void bsa_untrack(const void *ptr)
 	else
 		kmemleak_free(ptr);
 }
+EXPORT_SYMBOL_IF_KUNIT(bsa_untrack);
 #endif /* CONFIG_DEBUG_KMEMLEAK */
 
 #ifdef CONFIG_FAULT_INJECTION

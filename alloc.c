@@ -51,11 +51,7 @@ static const u16 class_at[BSA_MAX_OBJECT / 8] = {
  */
 static size_t fast_limit __ro_after_init = BSA_MAX_OBJECT;
 
-/**
- * bsa_alloc_start - see what the kernel wants
- *
- * Context: before the first call.
- */
+/* See what the kernel wants, before the first call. */
 void bsa_alloc_start(void)
 {
 	if (static_branch_unlikely(&init_on_alloc))
@@ -127,15 +123,9 @@ static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
  * What the fast path does not serve
  */
 
-/**
- * bsa_alloc_failed - count and report an allocation that failed
- * @heap: the heap
- * @size: bytes that were asked for
- * @low: they were to be below 4 GiB
- * @gfp: __GFP_NOWARN says nothing
- * @caller: who asked
- *
- * Return: NULL.
+/*
+ * Count and report an allocation that failed; __GFP_NOWARN says nothing.
+ * Return NULL.
  */
 void *bsa_alloc_failed(struct bsa_heap *heap, size_t size, bool low, gfp_t gfp,
 		       unsigned long caller)
@@ -164,14 +154,9 @@ static noinline void warn_refused(struct bsa_heap *heap, gfp_t gfp,
 			heap->name, (void *)caller);
 }
 
-/**
- * bsa_refuse_gfp - refuse flags and alignments that make no sense
- * @heap: the heap
- * @align: alignment in bytes
- * @gfp: flags
- * @caller: who asked
- *
- * Return: true if there are any; that has been counted and said then.
+/*
+ * Refuse flags and alignments that make no sense. Return true if there are
+ * any; that has been counted and said then.
  */
 bool bsa_refuse_gfp(struct bsa_heap *heap, size_t align, gfp_t gfp,
 		    unsigned long caller)
@@ -199,17 +184,10 @@ static bool wants_low_pages(struct bsa_heap *heap, gfp_t gfp)
 	       !bitmap_full(heap->buddy.low, READ_ONCE(heap->buddy.nr_sections));
 }
 
-/**
- * bsa_plain_alloc - allocate as if there were neither debug= nor tools
- * @heap: the heap
- * @size: bytes, not 0
- * @align: alignment in bytes, a power of two
- * @gfp: what may be done for it; __GFP_DMA32 is heeded
- *
- * Nothing is zeroed, and a failure is neither counted nor told.
- *
- * Context: any.
- * Return: an object, or a block of pages where @size or @align is more than
+/*
+ * Allocate as if there were neither debug= nor tools: nothing is zeroed, and a
+ * failure is neither counted nor told. __GFP_DMA32 is heeded. Return an
+ * object, or a block of pages where @size or @align is more than
  * BSA_MAX_OBJECT; NULL if there is no memory.
  */
 void *bsa_plain_alloc(struct bsa_heap *heap, size_t size, size_t align,
@@ -255,16 +233,9 @@ static void *alloc_plain(struct bsa_heap *heap, size_t size, size_t align,
 	return ptr;
 }
 
-/**
- * bsa_alloc_any - any allocation that the fast path does not serve
- * @heap: the heap
- * @size: bytes
- * @align: alignment in bytes
- * @gfp: as for every call
- * @caller: for the log
- *
- * Context: any.
- * Return: the memory, ZERO_SIZE_PTR for 0 bytes, or NULL.
+/*
+ * Any allocation that the fast path does not serve. Return the memory,
+ * ZERO_SIZE_PTR for 0 bytes, or NULL.
  */
 noinline void *bsa_alloc_any(struct bsa_heap *heap, size_t size, size_t align,
 			     gfp_t gfp, unsigned long caller)

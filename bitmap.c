@@ -31,11 +31,7 @@ static void *guard_page(struct bsa_buddy *buddy, const struct bsa_page *block,
 	       (last ? (BSA_BITMAP_PAGES + 1) * PAGE_SIZE : 0);
 }
 
-/**
- * bsa_bitmap_damaged - have the guards of a block of bitmaps been written to?
- * @buddy: the allocator that the block belongs to
- * @block: its descriptor
- */
+/* Have the guards of a block of bitmaps been written to? */
 bool bsa_bitmap_damaged(struct bsa_buddy *buddy, const struct bsa_page *block)
 {
 	bool damaged;
@@ -94,14 +90,9 @@ static bool take_bitmap(struct bsa_buddy *buddy, struct bsa_page *page)
 	return true;
 }
 
-/**
- * bsa_bitmap_bind - see which bitmaps a page has that is to be a slab
- * @buddy: the allocator that the page belongs to
- * @page: first page of a block that the caller has; a slab from here on
- * @many: it needs bitmaps for more than 64 objects
- *
- * Context: any.
- * Return: false if there are none; then 64 objects must do.
+/*
+ * See which bitmaps a block has that its caller makes a slab; @many: for more
+ * than 64 objects. Return false if it has none: then 64 objects must do.
  */
 bool bsa_bitmap_bind(struct bsa_buddy *buddy, struct bsa_page *page, bool many)
 {
@@ -195,12 +186,9 @@ static struct bsa_page *retire_next(struct bsa_buddy *buddy,
 	return block;
 }
 
-/**
- * bsa_bitmap_trim - give back the blocks whose bitmaps nobody uses
- * @buddy: the allocator
- *
- * Context: process, may sleep: if there are any it waits for a grace period.
- * Return: the number of pages that became free.
+/*
+ * Give back the blocks whose bitmaps nobody uses. May sleep: if there are any
+ * it waits for a grace period. Return the number of pages that became free.
  */
 unsigned long bsa_bitmap_trim(struct bsa_buddy *buddy)
 {

@@ -91,18 +91,9 @@ static struct bsa_page *take_block(struct bsa_wish *wish)
 	return wish->page;
 }
 
-/**
- * bsa_plain_alloc_pages - allocate pages as if there were neither debug= nor tools
- * @heap: the heap
- * @nr: number of pages, not 0; rounded up to a power of two
- * @align: alignment in bytes, a power of two
- * @low: only from below 4 GiB physical
- * @gfp: what may be done for it
- *
- * Nothing is zeroed, and a failure is neither counted nor told.
- *
- * Context: any.
- * Return: the address, or NULL.
+/*
+ * Allocate pages as if there were neither debug= nor tools: nothing is zeroed,
+ * and a failure is neither counted nor told. Return the address, or NULL.
  */
 void *bsa_plain_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 			    size_t align, bool low, gfp_t gfp)
@@ -239,29 +230,16 @@ static __always_inline bool free_block(struct bsa_heap *heap, const void *addr,
 	return true;
 }
 
-/**
- * bsa_free_block - free a block of pages
- * @heap: the heap
- * @addr: any value
- * @nr: pages that were asked for; 0: unknown
- *
- * Context: any.
- * Return: false if it is not such a block.
+/*
+ * Free a block of @nr pages, or of however many if that is 0. Return false if
+ * it is no such block.
  */
 bool bsa_free_block(struct bsa_heap *heap, const void *addr, unsigned long nr)
 {
 	return free_block(heap, addr, nr);
 }
 
-/**
- * bsa_refuse_block - refuse the free of a block of pages
- * @heap: the heap
- * @addr: what bsa_free_block() has not freed
- * @nr: as there
- * @caller: for the log
- *
- * Context: any.
- */
+/* Refuse, count and report a free that bsa_free_block() has refused. */
 noinline void bsa_refuse_block(struct bsa_heap *heap, const void *addr,
 			       unsigned long nr, unsigned long caller)
 {

@@ -138,11 +138,7 @@ static unsigned int need_of(const struct bsa_page_request *req)
 	return max(req->order, req->align_order);
 }
 
-/**
- * bsa_buddy_could - could a request be met if everything were free?
- * @buddy: the allocator
- * @req: what is wanted
- */
+/* Could a request be met if everything were free? */
 bool bsa_buddy_could(const struct bsa_buddy *buddy,
 		     const struct bsa_page_request *req)
 {
@@ -150,12 +146,9 @@ bool bsa_buddy_could(const struct bsa_buddy *buddy,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_could);
 
-/**
- * bsa_buddy_fits - does it look as if a request could be met now?
- * @buddy: the allocator
- * @req: what is wanted
- *
- * A hint: without the lock it may be otherwise a moment later.
+/*
+ * Does it look as if a request could be met now? A hint: without the lock it
+ * may be otherwise a moment later.
  */
 bool bsa_buddy_fits(struct bsa_buddy *buddy, const struct bsa_page_request *req)
 {
@@ -163,17 +156,11 @@ bool bsa_buddy_fits(struct bsa_buddy *buddy, const struct bsa_page_request *req)
 	       pick_section(buddy, need_of(req), req->low);
 }
 
-/**
- * bsa_buddy_alloc - take a block of pages
- * @buddy: where from
- * @req: what is wanted
- *
- * An alignment beyond the block's own takes a block of the alignment's order,
- * keeps its first part and gives the rest back, so it costs no memory.
- *
- * Context: any.
- * Return: descriptor of the first page, in the state BSA_PAGE_KEPT; NULL if there
- * is none, or if the lock could not be taken.
+/*
+ * Take a block of pages. An alignment beyond the block's own takes a block of
+ * the alignment's order, keeps its first part and gives the rest back, so it
+ * costs no memory. Return its first page, in the state BSA_PAGE_KEPT; NULL if
+ * there is none, or if the lock could not be taken.
  */
 struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 				 const struct bsa_page_request *req)
@@ -212,14 +199,10 @@ struct bsa_page *bsa_buddy_alloc(struct bsa_buddy *buddy,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_alloc);
 
-/**
- * bsa_buddy_free - give a block back
- * @buddy: where it came from
- * @page: descriptor of the first page, in the state BSA_PAGE_KEPT
- *
- * The order that was recorded at allocation decides how much comes back.
- *
- * Context: any. Where the lock cannot be taken the block is free a little later.
+/*
+ * Give back a block, in the state BSA_PAGE_KEPT. The order that was recorded
+ * at allocation decides how much comes back. Where the lock cannot be taken
+ * the block is free a little later.
  */
 void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page)
 {
@@ -235,13 +218,9 @@ void bsa_buddy_free(struct bsa_buddy *buddy, struct bsa_page *page)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_free);
 
-/**
- * bsa_buddy_shrink - give the end of a block back
- * @buddy: where it came from
- * @page: descriptor of the first page; the caller has the block
- * @order: what is to stay, less than now
- *
- * Context: any. Where the lock cannot be taken nothing happens.
+/*
+ * Give the end of a block back that the caller has, so that 2^@order pages
+ * stay. Where the lock cannot be taken nothing happens.
  */
 void bsa_buddy_shrink(struct bsa_buddy *buddy, struct bsa_page *page,
 		      unsigned int order)
@@ -264,13 +243,10 @@ void bsa_buddy_shrink(struct bsa_buddy *buddy, struct bsa_page *page,
  * What had to be put off
  */
 
-/**
- * bsa_buddy_defer - leave something for whoever can take a lock
- * @buddy: the allocator
- * @page: a block in the state BSA_PAGE_DEFERRED; or a slab that perhaps belongs on
- *	another list
- *
- * Context: any. Waits for nobody.
+/*
+ * Leave something for whoever can take a lock: a block in the state
+ * BSA_PAGE_DEFERRED, or a slab that perhaps belongs on another list. Waits for
+ * nobody.
  */
 void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page)
 {
@@ -279,14 +255,10 @@ void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page)
 		llist_add(&page->node, &buddy->deferred);
 }
 
-/**
- * bsa_buddy_catch_up - free some of the blocks whose free was put off
- * @buddy: the allocator
- * @slabs: filled in with slabs that the caller is to look at; room for
- *	BSA_DEFERRED_BATCH
- *
- * Context: any.
- * Return: the number of slabs.
+/*
+ * Free some of the blocks whose free was put off. Return how many slabs there
+ * were among them, in @slabs, which has room for BSA_DEFERRED_BATCH: the
+ * caller is to look at those.
  */
 unsigned int bsa_buddy_catch_up(struct bsa_buddy *buddy,
 				struct bsa_page **slabs)
@@ -319,12 +291,9 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_catch_up);
  * Whose a page is
  */
 
-/**
- * bsa_buddy_head - the first page of the block, free or not, that a page lies in
- * @section: the section
- * @page: any of its pages
- *
- * Context: holds the lock, or knows that the block does not change.
+/*
+ * Return the first page of the block, free or not, that a page lies in. The
+ * caller holds the lock, or knows that the block does not change.
  */
 struct bsa_page *bsa_buddy_head(const struct bsa_section *section,
 				struct bsa_page *page)
@@ -343,12 +312,9 @@ struct bsa_page *bsa_buddy_head(const struct bsa_section *section,
 	return page;
 }
 
-/**
- * bsa_buddy_refusal - why an address is not the start of an allocated block
- * @buddy: where somebody thinks it came from
- * @addr: what bsa_buddy_claim() refused
- *
- * Context: any; preemption is off, so the section stays.
+/*
+ * Return why bsa_buddy_claim() has refused an address. Preemption is off, so
+ * the section stays.
  */
 enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
 {
@@ -378,11 +344,9 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_refusal);
  * For section.c
  */
 
-/**
- * bsa_buddy_fill - make free blocks of all pages of a new section
- * @section: nobody else knows of it yet
- *
- * Blocks are as large as their alignment allows.
+/*
+ * Make free blocks of all pages of a new section that nobody else knows of, as
+ * large as their alignment allows.
  */
 void bsa_buddy_fill(struct bsa_section *section)
 {
@@ -403,11 +367,9 @@ void bsa_buddy_fill(struct bsa_section *section)
 	section->free_pages = nr;
 }
 
-/**
- * bsa_buddy_publish - from here on the pages of a section can be had
- * @section: complete
- *
- * Context: process; one at a time.
+/*
+ * From here on the pages of a section, which is complete, can be had. One at a
+ * time, in process context.
  */
 void bsa_buddy_publish(struct bsa_section *section)
 {
@@ -432,10 +394,7 @@ void bsa_buddy_publish(struct bsa_section *section)
 	bsa_unlock(&buddy->lock, flags);
 }
 
-/**
- * bsa_buddy_init - start with no section
- * @buddy: the allocator
- */
+/* Start with no section. */
 void bsa_buddy_init(struct bsa_buddy *buddy)
 {
 	memset(buddy, 0, sizeof(*buddy));

@@ -66,14 +66,9 @@ other:
  * Frees by others
  */
 
-/**
- * bsa_free_remote - free an object as somebody else than its slab's owner
- * @heap: the heap
- * @slab: a slab of the heap
- * @ptr: any address in it
- *
- * Context: any; preemption is off, no lock is held.
- * Return: false if it is no live object.
+/*
+ * Free an object in a slab of the heap as somebody else than its owner.
+ * Preemption is off. Return false if it is no live object.
  */
 __always_inline bool bsa_free_remote(struct bsa_heap *heap,
 				     struct bsa_page *slab, const void *ptr)
@@ -126,14 +121,7 @@ static enum bsa_refused why_not(struct bsa_heap *heap,
 	return BSA_FREE_DOUBLE;
 }
 
-/**
- * bsa_free_any - any free that the fast path does not serve
- * @heap: the heap
- * @ptr: any value
- * @caller: for the log
- *
- * Context: any; preemption is off.
- */
+/* Any free that the fast path does not serve. Preemption is off. */
 void bsa_free_any(struct bsa_heap *heap, const void *ptr, unsigned long caller)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
@@ -153,13 +141,9 @@ void bsa_free_any(struct bsa_heap *heap, const void *ptr, unsigned long caller)
 	bsa_refuse_free(heap, ptr, why_not(heap, slab, owner, ptr), caller);
 }
 
-/**
- * bsa_plain_free - free as if there were neither debug= nor tools
- * @heap: the heap
- * @ptr: any value
- *
- * Context: any.
- * Return: false if it is no live object or block of the heap; nothing is said.
+/*
+ * Free as if there were neither debug= nor tools. Return false if it is no
+ * live object or block of the heap; nothing is said.
  */
 bool bsa_plain_free(struct bsa_heap *heap, const void *ptr)
 {

@@ -18,11 +18,7 @@
 #include <bsa/compat.h>
 #include <bsa/kept.h>
 
-/**
- * bsa_kept_init - keep nothing yet
- * @kept: a CPU's, of each order
- * @none: never keep any
- */
+/* Keep nothing yet, or with @none never anything. */
 void bsa_kept_init(struct bsa_kept *kept, bool none)
 {
 	unsigned int order;
@@ -31,10 +27,7 @@ void bsa_kept_init(struct bsa_kept *kept, bool none)
 		kept[order].limit = none ? 0 : BSA_KEPT_MIN;
 }
 
-/**
- * bsa_kept_miss - a caller wanted a block, and none was kept
- * @kept: this CPU's, of the block's order
- */
+/* A caller wanted a block, and this CPU kept none. */
 void bsa_kept_miss(struct bsa_kept *kept)
 {
 	long limit = READ_ONCE(kept->limit);
@@ -60,14 +53,7 @@ static unsigned int flush_order(struct bsa_kept *kept, struct bsa_buddy *buddy,
 	return done;
 }
 
-/**
- * bsa_kept_flush - give some of what is kept back
- * @kept: a CPU's, of each order
- * @buddy: where it came from
- * @nr: so many blocks at most
- *
- * Context: any, on any CPU.
- */
+/* Give up to @nr blocks of what a CPU keeps back, on any CPU. */
 void bsa_kept_flush(struct bsa_kept *kept, struct bsa_buddy *buddy,
 		    unsigned int nr)
 {
@@ -77,12 +63,7 @@ void bsa_kept_flush(struct bsa_kept *kept, struct bsa_buddy *buddy,
 		nr -= flush_order(&kept[order], buddy, nr);
 }
 
-/**
- * bsa_kept_nr_blocks - blocks that are kept
- * @kept: a CPU's, of each order
- *
- * Context: any.
- */
+/* Return how many blocks a CPU keeps. */
 unsigned long bsa_kept_nr_blocks(const struct bsa_kept *kept)
 {
 	unsigned long nr = 0;
@@ -113,14 +94,9 @@ static unsigned long nr_of_section(unsigned long stack, int section)
 	return nr;
 }
 
-/**
- * bsa_kept_nr_pages - pages in blocks that are kept
- * @kept: a CPU's, of each order
- * @section: index of the section that they belong to; -1: any
- *
- * With a section, exact only while nobody allocates or frees.
- *
- * Context: any.
+/*
+ * Return how many pages a CPU keeps, of a section or, if that is -1, of all.
+ * Of a section it is exact only while nobody allocates or frees.
  */
 unsigned long bsa_kept_nr_pages(const struct bsa_kept *kept, int section)
 {

@@ -18,10 +18,7 @@ DEFINE_PER_CPU(bool, bsa_locking);
 EXPORT_PER_CPU_SYMBOL_GPL(bsa_locking);
 DEFINE_PER_CPU(struct bsa_cpu *, bsa_this_cpu);
 
-/**
- * bsa_owner_cpu - who an owner's number stands for
- * @owner: from &bsa_page.owner, not %BSA_NOBODY
- */
+/* Who an owner's number stands for that is not BSA_NOBODY. */
 struct bsa_cpu *bsa_owner_cpu(u32 owner)
 {
 	return bsa_owner_in(bsa_heap_by_id(owner >> BSA_OWNER_HEAP_SHIFT), owner);
@@ -103,10 +100,7 @@ static int cpu_comes(unsigned int cpu)
 	return 0;
 }
 
-/**
- * bsa_percpu_mark - what a mark is while nobody is inside a call
- * @c: a CPU's set of slabs, or the shared one
- */
+/* What the mark of a set of slabs is while nobody is inside a call. */
 unsigned long bsa_percpu_mark(const struct bsa_cpu *c)
 {
 	/* Busy for good: then nobody is ever on the fast path. */
@@ -132,12 +126,7 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	c->slabs.mark = bsa_percpu_mark(c);
 }
 
-/**
- * bsa_percpu_init - set up the slabs of a heap
- * @heap: with @cpu, @buddy and @id set
- *
- * Context: process, may sleep.
- */
+/* Set up the slabs of a heap that has @cpu, @buddy and @id. May sleep. */
 void bsa_percpu_init(struct bsa_heap *heap)
 {
 	unsigned int cpu;
@@ -155,11 +144,7 @@ void bsa_percpu_init(struct bsa_heap *heap)
 
 static enum cpuhp_state hotplug_state;
 
-/**
- * bsa_percpu_start - watch CPUs come and go
- *
- * Return: 0 or a negative error.
- */
+/* Watch CPUs come and go. Return 0 or a negative error. */
 int bsa_percpu_start(void)
 {
 	int state = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "bsa:dead",
@@ -171,9 +156,7 @@ int bsa_percpu_start(void)
 	return 0;
 }
 
-/**
- * bsa_percpu_stop - stop watching CPUs
- */
+/* Stop watching CPUs. */
 void bsa_percpu_stop(void)
 {
 	cpuhp_remove_state_nocalls(hotplug_state);

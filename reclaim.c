@@ -212,12 +212,8 @@ static bool wait_for_others(struct bsa_wish *wish)
 	return false;
 }
 
-/**
- * bsa_reclaim - look for memory for a request that found none
- * @wish: the request
- *
- * Context: any; no lock is held.
- * Return: true if it is met now.
+/*
+ * Look for memory for a request that found none. Return true if it is met now.
  */
 bool bsa_reclaim(struct bsa_wish *wish)
 {

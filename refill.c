@@ -32,12 +32,9 @@
  * Blocks
  */
 
-/**
- * bsa_keep_block - free a block that the allocator holds
- * @heap: the heap
- * @page: its first page, in the state BSA_PAGE_KEPT
- *
- * Context: any; preemption is off.
+/*
+ * Free a block that the allocator holds, in the state BSA_PAGE_KEPT.
+ * Preemption is off.
  */
 void bsa_keep_block(struct bsa_heap *heap, struct bsa_page *page)
 {
@@ -82,12 +79,9 @@ static struct bsa_page *new_slab(struct bsa_heap *heap, unsigned int class)
 	return page;
 }
 
-/**
- * bsa_release_slab - give back the pages of a slab that is nobody's
- * @heap: the heap
- * @slab: from bsa_slabs_place() and its kin, or NULL
- *
- * Context: any; preemption is off, no lock is held.
+/*
+ * Give back the pages of a slab that is nobody's, if there is one. Preemption
+ * is off.
  */
 void bsa_release_slab(struct bsa_heap *heap, struct bsa_page *slab)
 {
@@ -103,12 +97,9 @@ void bsa_release_slab(struct bsa_heap *heap, struct bsa_page *slab)
  * Slabs that change lists
  */
 
-/**
- * bsa_look - a free may have changed which list a slab belongs on
- * @heap: the heap
- * @slab: the slab; by now it may be something else
- *
- * Context: any; preemption is off, no lock is held.
+/*
+ * A free may have changed which list a slab belongs on, which by now may be
+ * something else. Preemption is off.
  */
 void bsa_look(struct bsa_heap *heap, struct bsa_page *slab)
 {
@@ -138,12 +129,7 @@ void bsa_look(struct bsa_heap *heap, struct bsa_page *slab)
 	bsa_release_slab(heap, release);
 }
 
-/**
- * bsa_catch_up - do some of what was put off for want of a lock
- * @heap: the heap
- *
- * Context: any; preemption is off, no lock is held.
- */
+/* Do some of what was put off for want of a lock. Preemption is off. */
 void bsa_catch_up(struct bsa_heap *heap)
 {
 	struct bsa_page *slabs[BSA_DEFERRED_BATCH];
@@ -153,11 +139,9 @@ void bsa_catch_up(struct bsa_heap *heap)
 		bsa_look(heap, slabs[nr]);
 }
 
-/**
- * bsa_retire_all - let go of the active slabs
- * @c: the set; the caller is its owner, or it is the shared one
- *
- * Context: any; preemption is off, no lock is held.
+/*
+ * Let go of the active slabs, as the owner of the set or of the shared one.
+ * Preemption is off.
  */
 void bsa_retire_all(struct bsa_cpu *c)
 {
@@ -174,13 +158,9 @@ void bsa_retire_all(struct bsa_cpu *c)
 		bsa_release_slab(c->heap, release[i]);
 }
 
-/**
- * bsa_move_slabs - give some partial slabs to the shared set
- * @c: a CPU's set; that is this CPU, and busy, or it is offline
- * @class: index of the size class
- *
- * Context: any; preemption is off, no lock is held.
- * Return: true if there may be more.
+/*
+ * Give some partial slabs to the shared set: of this CPU, which is busy, or of
+ * one that is offline. Preemption is off. Return true if there may be more.
  */
 bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 {
@@ -287,13 +267,9 @@ static __always_inline bool worth_draining(const struct bsa_class *class)
 	       DRAIN_WORTH;
 }
 
-/**
- * bsa_refill - allocate as an owner whose current word has no object
- * @c: a CPU's set; it is busy
- * @class: size class
- *
- * Context: any; preemption is off, no lock is held.
- * Return: the object, or NULL.
+/*
+ * Allocate as an owner, which is busy, whose current word has no object.
+ * Preemption is off. Return the object, or NULL.
  */
 void *bsa_refill(struct bsa_cpu *c, struct bsa_class *class)
 {
@@ -359,13 +335,9 @@ static void *alloc_shared(struct bsa_heap *heap, unsigned int index)
 	return take_shared(&heap->shared, class, slab);
 }
 
-/**
- * bsa_alloc_here - allocate on this CPU, as its owner or, if that is busy, shared
- * @heap: the heap
- * @index: size class
- *
- * Context: any.
- * Return: the object, or NULL.
+/*
+ * Allocate on this CPU, as its owner or, if that is busy, shared. Return the
+ * object, or NULL.
  */
 void *bsa_alloc_here(struct bsa_heap *heap, unsigned int index)
 {

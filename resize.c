@@ -16,17 +16,10 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-/**
- * bsa_plain_locate - the slot of a slab or the block that an address lies in
- * @heap: the heap
- * @ptr: any value
- * @start: set to the first byte
- * @room: set to the bytes
- * @is_block: set to whether it is a block of pages
- *
- * Context: any; the caller holds something live in the section, or has preemption
- * off.
- * Return: false if it lies in neither a slab nor an allocated block of the heap.
+/*
+ * Find the slot of a slab, or the block, that an address lies in. The caller
+ * holds something live in the section, or has preemption off. Return false if
+ * it lies in neither.
  */
 bool bsa_plain_locate(struct bsa_heap *heap, const void *ptr, void **start,
 		      size_t *room, bool *is_block)
@@ -52,14 +45,9 @@ bool bsa_plain_locate(struct bsa_heap *heap, const void *ptr, void **start,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_plain_locate);
 
-/**
- * bsa_plain_size - bytes of an allocation
- * @heap: the heap
- * @ptr: any value
- *
- * Context: any.
- * Return: what was asked for, of a block; what the slot has, of an object; 0 if
- * @ptr is no live allocation of the heap.
+/*
+ * Return the bytes of an allocation: what was asked for, of a block; what the
+ * slot has, of an object; 0 if @ptr is no live allocation of the heap.
  */
 size_t bsa_plain_size(struct bsa_heap *heap, const void *ptr)
 {

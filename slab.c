@@ -68,12 +68,7 @@
 /* What an owner without an active slab allocates from. */
 static unsigned long no_objects[BSA_REMOTE + 1];
 
-/**
- * bsa_slabs_init - start without any slab
- * @slabs: the set
- * @number: an odd number that no other set has
- * @buddy: where the pages of its slabs come from
- */
+/* Start without any slab, as an owner with an odd number that no other has. */
 void bsa_slabs_init(struct bsa_slabs *slabs, u32 number,
 		    struct bsa_buddy *buddy)
 {
@@ -91,13 +86,9 @@ void bsa_slabs_init(struct bsa_slabs *slabs, u32 number,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_init);
 
-/**
- * bsa_slab_make - make a slab of a block of pages
- * @buddy: where the block came from
- * @page: its first page, in the state BSA_PAGE_KEPT
- * @class: the size class
- *
- * All objects are free. Where there is no memory for more bits than the descriptor
+/*
+ * Make a slab of a block of pages, in the state BSA_PAGE_KEPT, whose objects
+ * are all free. Where there is no memory for more bits than the descriptor
  * has, the slab has 64 objects. It is nobody's until bsa_slabs_activate() or
  * bsa_slabs_place().
  */
@@ -129,12 +120,10 @@ void bsa_slab_make(struct bsa_buddy *buddy, struct bsa_page *page,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slab_make);
 
-/**
- * bsa_slab_unmake - make a slab a plain block of pages again
- * @buddy: where the block came from
- * @slab: on no list; nobody's
- *
- * Return: how many of its objects had been freed both by their owner and by others.
+/*
+ * Make a slab that is nobody's, and on no list, a plain block of pages again.
+ * Return how many of its objects had been freed both by their owner and by
+ * others.
  */
 unsigned int bsa_slab_unmake(struct bsa_buddy *buddy, struct bsa_page *slab)
 {
@@ -155,10 +144,7 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slab_unmake);
  * Bits
  */
 
-/**
- * bsa_slab_nr_remote - objects freed by others and not yet taken over
- * @slab: any slab
- */
+/* Objects freed by others and not yet taken over. */
 unsigned int bsa_slab_nr_remote(const struct bsa_page *slab)
 {
 	unsigned int i, nr = 0;
@@ -170,10 +156,7 @@ unsigned int bsa_slab_nr_remote(const struct bsa_page *slab)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slab_nr_remote);
 
-/**
- * bsa_slab_nr_free - objects that the owner knows to be free
- * @slab: any slab
- */
+/* Objects that the owner knows to be free. */
 unsigned int bsa_slab_nr_free(const struct bsa_page *slab)
 {
 	unsigned int i, nr = 0;
@@ -220,11 +203,7 @@ static unsigned int drain_word(struct bsa_slabs *slabs, unsigned long *word,
 	return hweight_long(remote & ~conflicts);
 }
 
-/**
- * bsa_slabs_drain - take over what others have freed in the active slab
- * @slabs: the owner's set
- * @class: size class
- */
+/* Take over what others have freed in the active slab. */
 void bsa_slabs_drain(struct bsa_slabs *slabs, struct bsa_class *class)
 {
 	struct bsa_page *slab = class->active;
@@ -240,12 +219,9 @@ void bsa_slabs_drain(struct bsa_slabs *slabs, struct bsa_class *class)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_drain);
 
-/**
- * bsa_slabs_next_word - allocate from a word of the active slab that has an object
- * @slabs: the owner's set
- * @class: size class
- *
- * Return: false if there is none.
+/*
+ * Allocate from a word of the active slab that has an object. Return false if
+ * there is none.
  */
 bool bsa_slabs_next_word(struct bsa_slabs *slabs, struct bsa_class *class)
 {
@@ -270,11 +246,9 @@ bool bsa_slabs_next_word(struct bsa_slabs *slabs, struct bsa_class *class)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_next_word);
 
-/**
- * bsa_slabs_activate - allocate from a slab from here on
- * @slabs: the set of its owner to be
- * @slab: on no list, in the state BSA_PAGE_SLAB_ACTIVE; there is no other active
- *	slab of its class
+/*
+ * Allocate from a slab from here on. It is on no list, in the state
+ * BSA_PAGE_SLAB_ACTIVE, and there is no other active slab of its class.
  */
 void bsa_slabs_activate(struct bsa_slabs *slabs, struct bsa_page *slab)
 {
@@ -322,13 +296,11 @@ static bool take_away(struct bsa_slabs *slabs, struct bsa_page *slab)
 	return false;
 }
 
-/**
- * bsa_slabs_place - put a slab where its bits say that it belongs
- * @slabs: the set of its owner, or of its owner to be
- * @slab: a slab of that set that is not active, or one in the state
- *	BSA_PAGE_SLAB_ACTIVE that is on its way here
- *
- * Return: the slab, if it has no live object and another one like that is kept
+/*
+ * Put a slab where its bits say that it belongs. @slabs is the set of its
+ * owner, or of its owner to be. @slab is a slab of that set that is not
+ * active, or one in the state BSA_PAGE_SLAB_ACTIVE that is on its way here.
+ * Return the slab, if it has no live object and another one like that is kept
  * already: then it is nobody's, and the caller gives it back with
  * bsa_slab_unmake(). Else NULL.
  */
@@ -371,12 +343,8 @@ listed:
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_place);
 
-/**
- * bsa_slabs_look - see whether a free has changed what a slab is
- * @slabs: the set of its owner
- * @slab: the slab
- *
- * Return: as bsa_slabs_place().
+/*
+ * See whether a free has changed what a slab is. Return as bsa_slabs_place().
  */
 struct bsa_page *bsa_slabs_look(struct bsa_slabs *slabs, struct bsa_page *slab)
 {
@@ -387,12 +355,9 @@ struct bsa_page *bsa_slabs_look(struct bsa_slabs *slabs, struct bsa_page *slab)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_look);
 
-/**
- * bsa_slabs_retire - stop allocating from the active slab of a class
- * @slabs: the owner's set
- * @class: size class
- *
- * Return: as bsa_slabs_place().
+/*
+ * Stop allocating from the active slab of a class. Return as
+ * bsa_slabs_place().
  */
 struct bsa_page *bsa_slabs_retire(struct bsa_slabs *slabs,
 				  struct bsa_class *class)
@@ -407,14 +372,10 @@ struct bsa_page *bsa_slabs_retire(struct bsa_slabs *slabs,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_retire);
 
-/**
- * bsa_slabs_pop - take a slab with free objects off the lists
- * @slabs: the owner's set
- * @class: index of the size class
- *
- * Partial slabs come before the empty one.
- *
- * Return: the slab, in the state BSA_PAGE_SLAB_ACTIVE; NULL if there is none.
+/*
+ * Take a slab with free objects off the lists. Partial slabs come before the
+ * empty one. Return the slab, in the state BSA_PAGE_SLAB_ACTIVE; NULL if there
+ * is none.
  */
 struct bsa_page *bsa_slabs_pop(struct bsa_slabs *slabs, unsigned int class)
 {
@@ -431,12 +392,9 @@ struct bsa_page *bsa_slabs_pop(struct bsa_slabs *slabs, unsigned int class)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_pop);
 
-/**
- * bsa_slabs_take_empty - take away the empty slab that is kept
- * @slabs: the owner's set
- * @class: index of the size class
- *
- * Return: the slab, which is nobody's now, as from bsa_slabs_place(); or NULL.
+/*
+ * Take away the empty slab that is kept. Return the slab, which is nobody's
+ * now, as from bsa_slabs_place(); or NULL.
  */
 struct bsa_page *bsa_slabs_take_empty(struct bsa_slabs *slabs,
 				      unsigned int class)
@@ -450,14 +408,10 @@ struct bsa_page *bsa_slabs_take_empty(struct bsa_slabs *slabs,
 	return slab;
 }
 
-/**
- * bsa_slabs_take_unused - take away partial slabs that have no live object
- * @slabs: the owner's set
- * @class: index of the size class
- * @nr: how many slabs to look at; they go to the end of the list
- * @unused: where to put those that are nobody's now; room for @nr
- *
- * Return: how many that are.
+/*
+ * Take away partial slabs that have no live object. Looks at @nr slabs, which
+ * go to the end of the list. Return how many are nobody's now, in @unused,
+ * which has room for @nr.
  */
 unsigned int bsa_slabs_take_unused(struct bsa_slabs *slabs, unsigned int class,
 				   unsigned int nr, struct bsa_page **unused)

@@ -162,11 +162,7 @@ static inline bool bsa_buddy_has_deferred(const struct bsa_buddy *buddy)
 	return READ_ONCE(buddy->pending) || !llist_empty(&buddy->deferred);
 }
 
-/**
- * bsa_page_address - virtual address of a page, from its descriptor
- * @buddy: the allocator that the page belongs to
- * @page: descriptor of a managed page
- */
+/* Virtual address of a page, from its descriptor. */
 static inline void *bsa_page_address(struct bsa_buddy *buddy,
 				     const struct bsa_page *page)
 {
@@ -175,22 +171,14 @@ static inline void *bsa_page_address(struct bsa_buddy *buddy,
 	return (void *)(range->start + ((page - range->pages) << PAGE_SHIFT));
 }
 
-/**
- * bsa_page_is_low - does a page lie below 4 GiB physical?
- * @buddy: the allocator that the page belongs to
- * @page: descriptor of a managed page
- */
+/* Does a page lie below 4 GiB physical? */
 static inline bool bsa_page_is_low(struct bsa_buddy *buddy,
 				   const struct bsa_page *page)
 {
 	return buddy->section[page->section]->low;
 }
 
-/**
- * bsa_buddy_owns - is this page one of ours?
- * @buddy: the allocator
- * @page: any descriptor
- */
+/* Is this page one of ours? */
 static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 				  const struct bsa_page *page)
 {
@@ -207,18 +195,12 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 	       range->nr_pages * sizeof(*page);
 }
 
-/**
- * bsa_buddy_claim - take a block from the caller who frees it
- * @buddy: where it came from
- * @page: from bsa_page_of(@addr)
- * @addr: any value
- *
- * Of several callers who free one block only one gets it, then in the state
+/*
+ * Take a block from the caller who frees it; @page is that of @addr. Of
+ * several callers who free one block only one gets it, then in the state
  * BSA_PAGE_KEPT. All that the caller has stored in the block comes before.
- *
- * Context: any; preemption is off.
- * Return: false if @addr is not the start of an allocated block, see
- * bsa_buddy_refusal() for why.
+ * Preemption is off. Return false if @addr is not the start of an allocated
+ * block; bsa_buddy_refusal() tells why.
  */
 static inline bool bsa_buddy_claim(struct bsa_buddy *buddy,
 				   struct bsa_page *page, const void *addr)

@@ -49,14 +49,10 @@ static inline unsigned long bsa_kept_nr(unsigned long stack)
 	return stack & (BIT(BSA_KEPT_LOCK_BIT) - 1);
 }
 
-/**
- * bsa_kept_pop - take a block that is kept
- * @kept: from where
- * @low: only from below 4 GiB; others come from there last
- * @page: its first page, still in the state BSA_PAGE_KEPT
- *
- * Context: any.
- * Return: its address, or NULL.
+/*
+ * Take a block that is kept, if @low only from below 4 GiB; from there others
+ * come last. Return its address, or NULL; its first page is still in the state
+ * BSA_PAGE_KEPT.
  */
 static __always_inline void *bsa_kept_pop(struct bsa_kept *kept, bool low,
 					  struct bsa_page **page)
@@ -89,18 +85,10 @@ out:
 	return addr;
 }
 
-/**
- * bsa_kept_push - keep a block
- * @kept: where
- * @page: first page of a block in the state BSA_PAGE_KEPT
- * @addr: its address
- * @low: it lies below 4 GiB
- *
- * Whoever pops it sees all that was done to the block before: cmpxchg() releases,
- * and taking the lock bit acquires.
- *
- * Context: any.
- * Return: false if it is not to be kept.
+/*
+ * Keep a block, in the state BSA_PAGE_KEPT. Whoever pops it sees all that was
+ * done to the block before: cmpxchg() releases, and taking the lock bit
+ * acquires. Return false if it is not to be kept.
  */
 static __always_inline bool bsa_kept_push(struct bsa_kept *kept,
 					  struct bsa_page *page,

@@ -28,11 +28,9 @@
 
 DECLARE_PER_CPU(bool, bsa_locking);
 
-/**
- * bsa_lock_enter - say that this CPU is about to take a lock
- * @flags: the state of interrupts, which are off from here on
- *
- * Return: false if it is inside such a section already; then nothing changes.
+/*
+ * Say that this CPU is about to take a lock, and turn interrupts off. Return
+ * false if it is inside such a section already; then nothing changes.
  */
 static __always_inline bool bsa_lock_enter(unsigned long *flags)
 {
@@ -47,10 +45,7 @@ static __always_inline bool bsa_lock_enter(unsigned long *flags)
 	return true;
 }
 
-/**
- * bsa_lock_leave - say that the lock is released
- * @flags: from bsa_lock_enter()
- */
+/* Say that the lock is released. */
 static __always_inline void bsa_lock_leave(unsigned long flags)
 {
 	barrier();
@@ -76,20 +71,13 @@ static inline bool __bsa_lock(raw_spinlock_t *lock, unsigned long *flags)
 	return true;
 }
 
-/**
- * bsa_lock - take a lock, unless that would wait for this very CPU
- * @lock: the lock
- * @flags: an unsigned long, for bsa_unlock()
- *
- * Return: false if it was not taken.
+/*
+ * Take a lock, unless that would wait for this very CPU. Return false if it
+ * was not taken.
  */
 #define bsa_lock(lock, flags)	__bsa_lock(lock, &(flags))
 
-/**
- * bsa_unlock - release a lock
- * @lock: the lock
- * @flags: from bsa_lock()
- */
+/* Release a lock. */
 static inline void bsa_unlock(raw_spinlock_t *lock, unsigned long flags)
 {
 	__acquire(lock);

@@ -29,10 +29,7 @@ static inline size_t bsa_class_unit(unsigned int class)
 					bsa_class_size(class) / 3;
 }
 
-/**
- * bsa_slab_order - log2 of the pages in a slab of a class
- * @class: size class
- */
+/* Log2 of the pages in a slab of a class. */
 static inline unsigned int bsa_slab_order(unsigned int class)
 {
 	static const u8 order[BSA_ALL_CLASSES] = {
@@ -148,14 +145,11 @@ static inline unsigned int bsa_slab_words(const struct bsa_page *slab)
 	return DIV_ROUND_UP(READ_ONCE(slab->bits), BITS_PER_LONG);
 }
 
-/**
- * bsa_slab_objects - which bits of a word stand for objects
- * @slab: any slab
- * @word: index of the word
- *
- * All others are set in the bitmap of remotely freed objects and never in that of
- * free objects. So they are not handed out, a free is refused, and a word without
- * a live object has each bit in one bitmap or the other.
+/*
+ * Which bits of a word stand for objects. All others are set in the bitmap of
+ * remotely freed objects and never in that of free objects. So they are not
+ * handed out, a free is refused, and a word without a live object has each bit
+ * in one bitmap or the other.
  */
 static inline unsigned long bsa_slab_objects(const struct bsa_page *slab,
 					     unsigned int word)
@@ -173,15 +167,11 @@ static inline unsigned int bsa_slab_capacity(const struct bsa_page *slab)
 	return slab->class < BSA_NR_CLASSES ? slab->bits : slab->bits / 3;
 }
 
-/**
- * bsa_class_take - take a free object from the current word of a class
- * @class: the class
- * @obj: set to the object
- *
- * An object that has both bits was freed twice at the same time, here and
- * elsewhere. It is not handed out before that has been straightened out.
- *
- * Return: false if the word has none.
+/*
+ * Take a free object from the current word of a class. An object that has both
+ * bits was freed twice at the same time, here and elsewhere; it is not handed
+ * out before that has been straightened out. Return false if the word has
+ * none.
  */
 static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 {
@@ -199,13 +189,9 @@ static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 	return true;
 }
 
-/**
- * bsa_class_take_many - take free objects from the current word of a class
- * @class: the class
- * @nr: how many at most
- * @objs: where to put them
- *
- * Return: how many; 0 if the word has none.
+/*
+ * Take up to @nr free objects from the current word of a class. Return how
+ * many; 0 if the word has none.
  */
 static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 						  size_t nr, void **objs)
@@ -229,16 +215,12 @@ static __always_inline size_t bsa_class_take_many(struct bsa_class *class,
 	return i;
 }
 
-/**
- * bsa_slab_index - which object of a slab an address is
- * @slab: the slab of the page that @ptr lies in
- * @ptr: address in the slab
- *
- * The bits of @ptr below the object size end up at the top of the result, so
- * one comparison finds every address that is not the start of an object.
- *
- * Return: the index of its bit; at least &bsa_page.bits if @ptr is inside an
- * object, unless it is where the second or third unit of one begins.
+/*
+ * Which object of a slab an address is. The bits of @ptr below the object size
+ * end up at the top of the result, so one comparison finds every address that
+ * is not the start of an object. Return the index of its bit; at least
+ * &bsa_page.bits if @ptr is inside an object, unless it is where the second or
+ * third unit of one begins.
  */
 static __always_inline unsigned long bsa_slab_index(const struct bsa_page *slab,
 						    const void *ptr)
@@ -246,11 +228,7 @@ static __always_inline unsigned long bsa_slab_index(const struct bsa_page *slab,
 	return ror64((unsigned long)ptr & slab->mask, slab->shift);
 }
 
-/**
- * bsa_slab_is_interior - does an index not stand for an object?
- * @slab: the slab
- * @index: from bsa_slab_index()
- */
+/* Does an index from bsa_slab_index() not stand for an object? */
 static inline bool bsa_slab_is_interior(const struct bsa_page *slab,
 					unsigned long index)
 {
@@ -259,11 +237,7 @@ static inline bool bsa_slab_is_interior(const struct bsa_page *slab,
 		 BIT(index % BITS_PER_LONG));
 }
 
-/**
- * bsa_slab_is_live - is there an object, and is it not free?
- * @slab: the slab
- * @ptr: address in it
- */
+/* Is there an object, and is it not free? */
 static inline bool bsa_slab_is_live(const struct bsa_page *slab,
 				    const void *ptr)
 {
@@ -274,21 +248,21 @@ static inline bool bsa_slab_is_live(const struct bsa_page *slab,
 	       !test_bit(index, slab->free + BSA_REMOTE);
 }
 
-/**
- * bsa_slab_put - free an object of a slab as its owner
- * @slab: the slab
- * @owner: the owner's number; the owner's mark is @slab
- * @ptr: any address in the slab
+/*
+ * Free an object of a slab as its owner, whose number is @owner and whose mark
+ * is @slab.
  *
- * The store of the bit is the last access to the slab, and releases all that was
- * done to the object before: whoever sees all bits set may take the slab away.
+ * The store of the bit is the last access to the slab, and releases all that
+ * was done to the object before: whoever sees all bits set may take the slab
+ * away.
  *
- * An object that is free already has its bit set for as long as the slab is the
- * owner's. So the words are read before the owner is looked at once more: a slab
- * that was taken away since is not written to (model/litmus/put-vs-take-away.litmus).
+ * An object that is free already has its bit set for as long as the slab is
+ * the owner's. So the words are read before the owner is looked at once more:
+ * a slab that was taken away since is not written to
+ * (model/litmus/put-vs-take-away.litmus).
  *
- * Return: false if it is no live object, or if the free would change which list the
- * slab belongs on; nothing has changed then.
+ * Return false if it is no live object, or if the free would change which list
+ * the slab belongs on; nothing has changed then.
  */
 static __always_inline bool bsa_slab_put(struct bsa_page *slab, u32 owner,
 					 const void *ptr)
@@ -317,15 +291,10 @@ static __always_inline bool bsa_slab_put(struct bsa_page *slab, u32 owner,
 	return true;
 }
 
-/**
- * bsa_slab_put_many - free objects of a slab as its owner
- * @slab: the slab
- * @owner: the owner's number; the owner's mark is @slab
- * @nr: how many at most
- * @objs: any addresses
- *
- * Return: how many were freed; it ends before the first that bsa_slab_put() would
- * not free, or that lies in another slab.
+/*
+ * As bsa_slab_put(), up to @nr objects. Return how many were freed; it ends
+ * before the first that bsa_slab_put() would not free, or that lies in another
+ * slab.
  */
 static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 						u32 owner, size_t nr,

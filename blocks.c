@@ -20,9 +20,6 @@
 #define GFP_SLOW	(__GFP_ZERO | __GFP_DMA32 | __GFP_DMA | __GFP_NOFAIL | \
 			 __GFP_THISNODE | __GFP_ACCOUNT)
 
-/* Of a block that is cleared, so much at a time where one may be preempted. */
-#define CLEAR_STEP	SZ_64K
-
 /* Give a block to the caller who asked for @bytes of it. */
 static __always_inline void hand_over(struct bsa_page *page, size_t bytes,
 				      size_t align)
@@ -121,18 +118,6 @@ void *bsa_plain_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 	return bsa_page_address(&heap->buddy, page);
 }
 
-/* Clear what may be large; a caller who can be preempted can be meanwhile. */
-static void clear_block(void *addr, size_t bytes)
-{
-	size_t done;
-
-	for (done = 0; done < bytes; done += CLEAR_STEP) {
-		bsa_clear(addr + done, min_t(size_t, CLEAR_STEP, bytes - done));
-		if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preemptible())
-			cond_resched();
-	}
-}
-
 /* Any allocation of pages that the fast path does not serve. */
 static noinline void *alloc_slow(struct bsa_heap *heap, unsigned long nr,
 				 size_t align, bool low, gfp_t gfp,
@@ -159,7 +144,7 @@ static noinline void *alloc_slow(struct bsa_heap *heap, unsigned long nr,
 	if (bsa_debug_on(heap))
 		return addr;
 	if (want_init_on_alloc(gfp))
-		clear_block(addr, PAGE_SIZE << order_base_2(nr));
+		bsa_clear(addr, PAGE_SIZE << order_base_2(nr));
 	bsa_hand_out(addr, bytes, PAGE_SIZE << order_base_2(nr));
 	return addr;
 }
@@ -185,91 +170,67 @@ static __always_inline void *alloc_pages_of(struct bsa_heap *heap,
  * Frees
  */
 
-/* A block that a caller has freed is not kept as it is. Preemption is on again. */
+/*
+ * A block that a caller has freed is not kept as it is. Preemption is on again:
+ * clearing it may take long.
+ */
 static noinline void free_unkept(struct bsa_heap *heap, struct bsa_page *page,
 				 void *addr)
 {
 	preempt_enable();
-	if (want_init_on_free())
-		clear_block(addr, PAGE_SIZE << page->order);
+	if (bsa_wants_cleared(heap))
+		bsa_clear(addr, PAGE_SIZE << page->order);
 	bsa_buddy_free(&heap->buddy, page);
 }
 
-/* Was the block allocated for @nr pages? 0 is what the caller does not know. */
-static __always_inline bool is_count(const struct bsa_page *page,
-				     unsigned long nr)
-{
-	return !nr || nr == (READ_ONCE(page->asked) - 1) / PAGE_SIZE + 1;
-}
-
-/* Free a block of pages; false if it is not one, or not of @nr pages. */
-static __always_inline bool free_block(struct bsa_heap *heap, const void *addr,
+/*
+ * Free a block of @nr pages, or of however many if that is 0. Preemption is off,
+ * so the section stays until the block is claimed, and on again afterwards. Return
+ * false if it is no such block; then preemption is off still.
+ */
+static __always_inline bool free_block(struct bsa_heap *heap,
+				       struct bsa_page *page, const void *addr,
 				       unsigned long nr)
 {
 	struct bsa_kept __percpu *kept;
-	struct bsa_page *page;
 
-	/* The section stays until the block is claimed. */
-	preempt_disable();
-	page = bsa_page_of(addr);
-	if (unlikely(!is_count(page, nr) ||
-		     !bsa_buddy_claim(&heap->buddy, page, addr))) {
-		preempt_enable();
+	if (unlikely((nr && nr != (READ_ONCE(page->asked) - 1) / PAGE_SIZE + 1) ||
+		     !bsa_buddy_claim(&heap->buddy, page, addr)))
 		return false;
-	}
 	kept = &heap->cpu->kept[page->order];
 	this_cpu_inc(kept->frees);
 	bsa_take_back(addr, PAGE_SIZE << page->order);
-	if (unlikely(page->order >= BSA_KEPT_ORDERS ||
-		     !bsa_kept_push(this_cpu_ptr(kept), page, addr,
-				    bsa_page_is_low(&heap->buddy, page)))) {
+	if (likely(page->order < BSA_KEPT_ORDERS &&
+		   bsa_kept_push(this_cpu_ptr(kept), page, addr,
+				 bsa_page_is_low(&heap->buddy, page))))
+		preempt_enable();
+	else
 		free_unkept(heap, page, (void *)addr);
-		return true;
-	}
-	preempt_enable();
 	return true;
 }
 
-/*
- * Free a block of @nr pages, or of however many if that is 0. Return false if
- * it is no such block.
- */
-bool bsa_free_block(struct bsa_heap *heap, const void *addr, unsigned long nr)
+/* Say why free_block() has freed nothing. Preemption is on again. */
+static noinline enum bsa_refused why_not(struct bsa_heap *heap,
+					 struct bsa_page *page,
+					 const void *addr)
 {
-	return free_block(heap, addr, nr);
-}
+	enum bsa_refused why = BSA_FREE_OK;
 
-/* Refuse, count and report a free that bsa_free_block() has refused. */
-noinline void bsa_refuse_block(struct bsa_heap *heap, const void *addr,
-			       unsigned long nr, unsigned long caller)
-{
-	enum bsa_refused why;
-	struct bsa_page *page;
-
-	if (bsa_is_nothing(addr))
-		return;
-	preempt_disable();
-	page = bsa_page_of(addr);
-	if (bsa_buddy_owns(&heap->buddy, page) && !offset_in_page(addr) &&
-	    READ_ONCE(page->state) == BSA_PAGE_ALLOCATED && !is_count(page, nr))
-		why = BSA_FREE_COUNT;
-	else
-		why = bsa_buddy_refusal(&heap->buddy, addr);
-	bsa_refuse_free(heap, addr, why, caller);
+	if (!bsa_is_nothing(addr))
+		why = bsa_buddy_refusal(&heap->buddy, page, addr);
 	preempt_enable();
+	return why;
 }
 
-/* What all calls that free pages do. */
-static noinline void free_pages_slow(struct bsa_heap *heap, const void *addr,
-				     unsigned long nr, unsigned long caller)
+/*
+ * Free a block of pages, or say why not. Preemption is off, and on again
+ * afterwards.
+ */
+enum bsa_refused bsa_free_block(struct bsa_heap *heap, struct bsa_page *page,
+				const void *addr)
 {
-	/* 0 pages are never what somebody has. */
-	if (bsa_is_nothing(addr))
-		return;
-	if (bsa_debug_on(heap))
-		bsa_debug_free(heap, addr, true, caller);
-	else
-		bsa_refuse_block(heap, addr, nr ?: ULONG_MAX, caller);
+	return free_block(heap, page, addr, 0) ? BSA_FREE_OK :
+						 why_not(heap, page, addr);
 }
 
 /**
@@ -317,8 +278,21 @@ EXPORT_SYMBOL_GPL(bsa_heap_alloc_pages_lowmem);
 void bsa_heap_free_pages(struct bsa_heap *heap, const void *addr,
 			 unsigned long nr)
 {
+	enum bsa_refused why;
+	struct bsa_page *page;
+
 	heap = heap ?: &bsa_default_heap;
-	if (unlikely(!nr || bsa_debug_on(heap) || !free_block(heap, addr, nr)))
-		free_pages_slow(heap, addr, nr, _RET_IP_);
+	if (unlikely(bsa_debug_on(heap))) {
+		bsa_debug_free(heap, addr, true, _RET_IP_);
+		return;
+	}
+	preempt_disable();
+	page = bsa_page_of(addr);
+	/* 0 pages are never what somebody has. */
+	if (likely(nr && free_block(heap, page, addr, nr)))
+		return;
+	why = why_not(heap, page, addr);
+	if (why != BSA_FREE_OK)
+		bsa_refuse_free(heap, addr, why, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(bsa_heap_free_pages);

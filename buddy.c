@@ -313,16 +313,16 @@ struct bsa_page *bsa_buddy_head(const struct bsa_section *section,
 }
 
 /*
- * Return why bsa_buddy_claim() has refused an address. Preemption is off, so
- * the section stays.
+ * Return why an address in a page is not that of a block that can be freed, or not
+ * of as many pages. Preemption is off, so the section stays.
  */
-enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
+enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy,
+				   struct bsa_page *page, const void *addr)
 {
 	enum bsa_refused why = BSA_FREE_DOUBLE;
-	struct bsa_page *page, *head;
+	struct bsa_page *head;
 	unsigned long flags;
 
-	page = bsa_page_of(addr);
 	if (!bsa_buddy_owns(buddy, page))
 		return page->state == BSA_PAGE_NONE ? BSA_FREE_FOREIGN :
 						      BSA_FREE_OTHER_HEAP;
@@ -330,7 +330,8 @@ enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr)
 		return BSA_FREE_UNCLEAR;
 	head = bsa_buddy_head(buddy->section[page->section], page);
 	if (head->state == BSA_PAGE_ALLOCATED)
-		why = BSA_FREE_INTERIOR;
+		why = head == page && !offset_in_page(addr) ? BSA_FREE_COUNT :
+							      BSA_FREE_INTERIOR;
 	else if (head->state == BSA_PAGE_BITMAPS)
 		why = BSA_FREE_FOREIGN;
 	else if (bsa_page_is_slab(head))

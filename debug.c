@@ -235,7 +235,7 @@ static enum bsa_refused claim_object(struct bsa_heap *heap, const void *ptr,
 				     bool pages, struct bsa_object *object)
 {
 	if (!bsa_record_locate(heap, ptr, object))
-		return bsa_buddy_refusal(&heap->buddy, ptr);
+		return bsa_buddy_refusal(&heap->buddy, bsa_page_of(ptr), ptr);
 	if (pages && !object->is_block)
 		return BSA_FREE_OBJECT;
 	if (bsa_record_state(heap, object) != BSA_RECORD_LIVE)

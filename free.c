@@ -24,7 +24,7 @@
 /* What one section without preemption frees at most. */
 #define BULK_BATCH	64
 
-static void free_other(const void *ptr, struct bsa_page *slab,
+static void free_other(const void *ptr, struct bsa_page *page,
 		       struct bsa_cpu __percpu *cpu, unsigned long caller);
 
 /*
@@ -70,8 +70,8 @@ other:
  * Free an object in a slab of the heap as somebody else than its owner.
  * Preemption is off. Return false if it is no live object.
  */
-__always_inline bool bsa_free_remote(struct bsa_heap *heap,
-				     struct bsa_page *slab, const void *ptr)
+static __always_inline bool free_remote(struct bsa_heap *heap,
+					struct bsa_page *slab, const void *ptr)
 {
 	unsigned long index = bsa_slab_index(slab, ptr), bit;
 	unsigned long *free = READ_ONCE(slab->free), *word;
@@ -109,82 +109,68 @@ __always_inline bool bsa_free_remote(struct bsa_heap *heap,
 	return true;
 }
 
-/* Why an address in a slab is no live object of the heap. */
-static enum bsa_refused why_not(struct bsa_heap *heap,
-				const struct bsa_page *slab, u32 owner,
-				const void *ptr)
+/* Free an object in a slab, or say why not. Preemption is off. */
+static __always_inline enum bsa_refused free_object(struct bsa_heap *heap,
+						    struct bsa_page *slab,
+						    u32 owner, const void *ptr)
 {
-	if (!bsa_owner_is_of(owner, heap))
+	if (unlikely(!bsa_owner_is_of(owner, heap)))
 		return BSA_FREE_OTHER_HEAP;
-	if (bsa_slab_is_interior(slab, bsa_slab_index(slab, ptr)))
-		return BSA_FREE_INTERIOR;
-	return BSA_FREE_DOUBLE;
-}
-
-/* Any free that the fast path does not serve. Preemption is off. */
-void bsa_free_any(struct bsa_heap *heap, const void *ptr, unsigned long caller)
-{
-	struct bsa_page *slab = bsa_page_of(ptr);
-	u32 owner = READ_ONCE(slab->owner);
-
-	if (owner == BSA_NOBODY) {
-		if (!bsa_free_block(heap, ptr, 0))
-			bsa_refuse_block(heap, ptr, 0, caller);
-		return;
-	}
-	if (bsa_owner_is_of(owner, heap)) {
-		if (want_init_on_free() && bsa_slab_is_live(slab, ptr))
-			bsa_clear((void *)ptr, bsa_class_size(slab->class));
-		if (bsa_free_remote(heap, slab, ptr))
-			return;
-	}
-	bsa_refuse_free(heap, ptr, why_not(heap, slab, owner, ptr), caller);
+	if (bsa_wants_cleared(heap) && bsa_slab_is_live(slab, ptr))
+		bsa_clear((void *)ptr, bsa_class_size(slab->class));
+	if (likely(free_remote(heap, slab, ptr)))
+		return BSA_FREE_OK;
+	return bsa_slab_is_interior(slab, bsa_slab_index(slab, ptr)) ?
+	       BSA_FREE_INTERIOR : BSA_FREE_DOUBLE;
 }
 
 /*
- * Free as if there were neither debug= nor tools. Return false if it is no
- * live object or block of the heap; nothing is said.
+ * Free whatever lies in a page, or say why not. Preemption is off, and on again
+ * afterwards.
  */
-bool bsa_plain_free(struct bsa_heap *heap, const void *ptr)
+static __always_inline enum bsa_refused free_any(struct bsa_heap *heap,
+						 struct bsa_page *page,
+						 const void *ptr)
 {
-	struct bsa_page *slab;
-	bool freed;
-	u32 owner;
+	u32 owner = READ_ONCE(page->owner);
+	enum bsa_refused why;
 
-	preempt_disable();
-	slab = bsa_page_of(ptr);
-	owner = READ_ONCE(slab->owner);
-	if (owner == BSA_NOBODY)
-		freed = bsa_free_block(heap, ptr, 0);
-	else
-		freed = bsa_owner_is_of(owner, heap) &&
-			bsa_free_remote(heap, slab, ptr);
+	if (unlikely(owner == BSA_NOBODY))
+		return bsa_free_block(heap, page, ptr);
+	why = free_object(heap, page, owner, ptr);
 	preempt_enable();
-	return freed;
+	return why;
 }
 
 /*
  * Any free that the fast path does not serve, above all that of an object in
  * another CPU's slab. Preemption is off, and on again afterwards.
  */
-static noinline void free_other(const void *ptr, struct bsa_page *slab,
+static noinline void free_other(const void *ptr, struct bsa_page *page,
 				struct bsa_cpu __percpu *cpu,
 				unsigned long caller)
 {
 	struct bsa_heap *heap = __this_cpu_read(cpu->heap);
-	u32 owner = READ_ONCE(slab->owner);
+	enum bsa_refused why;
 
 	if (bsa_debug_on(heap)) {
 		preempt_enable();
-		if (!bsa_is_nothing(ptr))
-			bsa_debug_free(heap, ptr, false, caller);
+		bsa_debug_free(heap, ptr, false, caller);
 		return;
 	}
-	if (unlikely(owner == BSA_NOBODY || want_init_on_free() ||
-		     !bsa_owner_is_of(owner, heap) ||
-		     !bsa_free_remote(heap, slab, ptr)))
-		bsa_free_any(heap, ptr, caller);
-	preempt_enable();
+	why = free_any(heap, page, ptr);
+	if (unlikely(why != BSA_FREE_OK))
+		bsa_refuse_free(heap, ptr, why, caller);
+}
+
+/*
+ * Free as if there were neither debug= nor tools. Return false if it is no live
+ * object or block of the heap; nothing is said.
+ */
+bool bsa_plain_free(struct bsa_heap *heap, const void *ptr)
+{
+	preempt_disable();
+	return free_any(heap, bsa_page_of(ptr), ptr) == BSA_FREE_OK;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include <linux/hardirq.h>
 #include <linux/io.h>
 #include <linux/kthread.h>
+#include <linux/sched/isolation.h>
 #include <linux/sizes.h>
 
 #define NR_REQUESTS	200
@@ -17,16 +18,23 @@
 /* The kernel has reasons of its own to interrupt other CPUs, but few. */
 #define MOST_CALLS	50
 
-/* Function calls that the other CPUs got from anybody. */
+/* Function calls that a CPU got from anybody. */
+static unsigned long nr_calls_of(unsigned int cpu)
+{
+#if defined(CONFIG_X86) && defined(CONFIG_SMP)
+	return per_cpu(irq_stat, cpu).irq_call_count;
+#else
+	return 0;
+#endif
+}
+
 static unsigned long nr_calls(void)
 {
 	unsigned long nr = 0;
-#if defined(CONFIG_X86) && defined(CONFIG_SMP)
 	unsigned int cpu;
 
 	for_each_online_cpu(cpu)
-		nr += per_cpu(irq_stat, cpu).irq_call_count;
-#endif
+		nr += nr_calls_of(cpu);
 	return nr;
 }
 
@@ -306,11 +314,71 @@ static void impossible_requests_leave_cpus_what_they_have(struct kunit *test)
 	}
 }
 
+/* The first CPU that the kernel was told to keep for somebody. */
+static unsigned int isolated_cpu(struct kunit *test)
+{
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu)
+		if (!housekeeping_cpu(cpu, HK_TYPE_DOMAIN))
+			return cpu;
+	kunit_skip(test, "needs a CPU that is isolated (isolcpus=)");
+}
+
+/* Return whether a CPU has to refill before it can allocate. */
+static bool has_lost_its_slab(struct kunit *test, struct bsa_heap *heap,
+			      unsigned int cpu)
+{
+	unsigned long refills = bsa_test_stats(heap).refills;
+
+	bsa_test_set_cpu(test, cpu);
+	bsa_heap_free(heap, attack_get(test, heap, 64));
+	bsa_test_set_cpu(test, 0);
+	return bsa_test_stats(heap).refills != refills;
+}
+
+/*
+ * A heap without a free page, of which two CPUs, one of them isolated, have an
+ * active slab. Requests that may wait take that away from the one, once.
+ */
+static void isolated_cpus_are_never_interrupted(struct kunit *test)
+{
+	unsigned int isolated = isolated_cpu(test), i, nr = 0, got = 0;
+	struct bsa_heap *heap = bsa_test_heap(test, SZ_256K);
+	void *pages[SZ_256K / PAGE_SIZE], *held[2];
+	struct task_struct *task;
+	unsigned long calls;
+
+	attack_needs_cpus(test, 2);
+	attack_needs_plain_heaps(test);
+	for (i = 0; i < 2; i++) {
+		bsa_test_set_cpu(test, i ? isolated : 1);
+		held[i] = attack_get(test, heap, 64);
+	}
+	bsa_test_set_cpu(test, 0);
+	while ((pages[nr] = bsa_heap_alloc_pages(heap, 1, PAGE_SIZE,
+						 GFP_ATOMIC | __GFP_NOWARN)))
+		nr++;
+	task = attack_thread(test, isolated, be_busy, NULL);
+	calls = nr_calls_of(isolated);
+	for (i = 0; i < 2000; i++)
+		got += !!ask_for_a_page(heap);
+	calls = nr_calls_of(isolated) - calls;
+	kthread_stop(task);
+	KUNIT_EXPECT_EQ(test, got, 0U);
+	KUNIT_EXPECT_LT(test, calls, MOST_CALLS);
+	KUNIT_EXPECT_FALSE(test, has_lost_its_slab(test, heap, isolated));
+	KUNIT_EXPECT_TRUE(test, has_lost_its_slab(test, heap, 1));
+	bsa_test_give_back(heap, nr, pages);
+	bsa_test_give_back(heap, 2, held);
+}
+
 static struct kunit_case attack_impossible_cases[] = {
 	KUNIT_CASE(impossible_requests_interrupt_no_other_cpu),
 	KUNIT_CASE(requests_to_an_empty_heap_interrupt_no_other_cpu),
 	KUNIT_CASE(requests_for_low_memory_interrupt_no_other_cpu),
 	KUNIT_CASE(impossible_requests_leave_cpus_what_they_have),
+	KUNIT_CASE(isolated_cpus_are_never_interrupted),
 	{}
 };
 

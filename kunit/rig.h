@@ -54,7 +54,7 @@ static inline enum bsa_refused bsa_buddy_free_pages(struct bsa_buddy *buddy,
 		bsa_poison(addr, PAGE_SIZE << page->order);
 		bsa_buddy_free(buddy, page);
 	} else {
-		why = bsa_buddy_refusal(buddy, addr);
+		why = bsa_buddy_refusal(buddy, page, addr);
 	}
 	preempt_enable();
 	return why;

@@ -22,7 +22,8 @@ __kunit_test_suites(suites, &bsa_reserve_suite, &bsa_buddy_suite,
 		    &bsa_attack_balance_suite, &bsa_attack_impossible_suite,
 		    &bsa_attack_backlog_suite, &bsa_attack_return_suite,
 		    &bsa_attack_trim_suite, &bsa_attack_stop_suite,
-		    &bsa_attack_overflow_suite, &bsa_attack_interrupt_suite);
+		    &bsa_attack_overflow_suite, &bsa_attack_interrupt_suite,
+		    &bsa_attack_clear_suite);
 
 /* On 6.1 the suites run before the module's parameters are parsed. */
 static bool get_filter(char *glob, size_t size)

@@ -45,6 +45,7 @@ extern struct kunit_suite bsa_attack_stop_suite;
 extern struct kunit_suite bsa_attack_overflow_suite;
 extern struct kunit_suite bsa_attack_interrupt_suite;
 extern struct kunit_suite bsa_attack_trim_suite;
+extern struct kunit_suite bsa_attack_clear_suite;
 
 bool bsa_test_is_chosen(const struct kunit *test);
 int bsa_test_init(struct kunit *test);

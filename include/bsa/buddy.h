@@ -133,7 +133,8 @@ bool bsa_buddy_fits(struct bsa_buddy *buddy,
 		    const struct bsa_page_request *req);
 struct bsa_page *bsa_buddy_head(const struct bsa_section *section,
 				struct bsa_page *page);
-enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy, const void *addr);
+enum bsa_refused bsa_buddy_refusal(struct bsa_buddy *buddy,
+				   struct bsa_page *page, const void *addr);
 
 /* What had to be put off. */
 void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page);

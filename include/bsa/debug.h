@@ -205,6 +205,12 @@ static __always_inline bool bsa_debug_on(const struct bsa_heap *heap)
 	return static_branch_unlikely(&bsa_debug_key) && heap->debug;
 }
 
+/* Is what is freed to be zeroed? With debug= that has been done, or it is poisoned. */
+static inline bool bsa_wants_cleared(const struct bsa_heap *heap)
+{
+	return want_init_on_free() && !bsa_debug_on(heap);
+}
+
 static inline bool bsa_debug_flag(const struct bsa_heap *heap,
 				  unsigned long flag)
 {

@@ -195,15 +195,9 @@ bool bsa_refuse_gfp(struct bsa_heap *heap, size_t align, gfp_t gfp,
 void *bsa_alloc_failed(struct bsa_heap *heap, size_t size, bool low, gfp_t gfp,
 		       unsigned long caller);
 
-/* free.c */
-void bsa_free_any(struct bsa_heap *heap, const void *ptr, unsigned long caller);
-bool bsa_free_remote(struct bsa_heap *heap, struct bsa_page *slab,
-		     const void *ptr);
-
 /* blocks.c */
-bool bsa_free_block(struct bsa_heap *heap, const void *addr, unsigned long nr);
-void bsa_refuse_block(struct bsa_heap *heap, const void *addr,
-		      unsigned long nr, unsigned long caller);
+enum bsa_refused bsa_free_block(struct bsa_heap *heap, struct bsa_page *page,
+				const void *addr);
 
 /* stats.c */
 unsigned long bsa_heap_refused(struct bsa_heap *heap, enum bsa_refused why);

@@ -137,40 +137,45 @@ static inline void bsa_resized(const void *ptr, size_t size, size_t room)
 	bsa_unpoison(ptr, size, room);
 }
 
-/**
- * bsa_fill - write to memory that may be poisoned
- * @ptr: first byte
- * @byte: what to write
- * @room: bytes
- */
-static inline void bsa_fill(void *ptr, u8 byte, size_t room)
+/* Of what is written at one go so much, where the caller may be preempted. */
+#define BSA_FILL_STEP	SZ_64K
+
+static inline void bsa_rest(void)
 {
-	kasan_disable_current();
-	memset(ptr, byte, room);
-	kasan_enable_current();
+	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preemptible())
+		cond_resched();
 }
 
-/**
- * bsa_clear - zero memory that may be poisoned
- * @ptr: first byte
- * @room: bytes
- */
+/* Write a byte to memory that may be poisoned, and large. */
+static inline void bsa_fill(void *ptr, u8 byte, size_t room)
+{
+	size_t done;
+
+	for (done = 0; done < room; done += BSA_FILL_STEP) {
+		kasan_disable_current();
+		memset(ptr + done, byte, min_t(size_t, BSA_FILL_STEP, room - done));
+		kasan_enable_current();
+		bsa_rest();
+	}
+}
+
 static inline void bsa_clear(void *ptr, size_t room)
 {
 	bsa_fill(ptr, 0, room);
 }
 
-/**
- * bsa_copy - copy memory that may be poisoned
- * @to: where to
- * @from: where from
- * @size: bytes
- */
+/* Copy memory that may be poisoned, and large. */
 static inline void bsa_copy(void *to, const void *from, size_t size)
 {
-	kasan_disable_current();
-	memcpy(to, from, size);
-	kasan_enable_current();
+	size_t done;
+
+	for (done = 0; done < size; done += BSA_FILL_STEP) {
+		kasan_disable_current();
+		memcpy(to + done, from + done,
+		       min_t(size_t, BSA_FILL_STEP, size - done));
+		kasan_enable_current();
+		bsa_rest();
+	}
 }
 
 /**

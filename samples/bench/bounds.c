@@ -26,7 +26,6 @@
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/irqflags.h>
-#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/timex.h>
@@ -241,18 +240,12 @@ static void measure_count(struct bench_setup *s)
 
 static void measure_stretch(struct bench_setup *s)
 {
-	unsigned long (*trim)(struct bsa_heap *heap) = NULL;
 	const struct call *call = call_of(s);
 	static struct watch calm, w, turns;
 	u64 period = shortest_period();
 	bool good = true;
 	unsigned int cpu;
 
-	if (!call->gfp) {
-		trim = __symbol_get("bsa_heap_trim");
-		if (!trim)
-			return bench_missing(s, "there is no bsa_heap_trim()");
-	}
 	cpu = call->there ? other.cpu : smp_processor_id();
 	other.stop = !call->there;
 	INIT_WORK(&other.work, be_busy);
@@ -263,17 +256,15 @@ static void measure_stretch(struct bench_setup *s)
 	start_watch_on(cpu, &w, period);
 	if (call->there)
 		start_watch_on(smp_processor_id(), &turns, period);
-	if (trim)
-		trim(s->heap[OURS].heap);
-	else
+	if (call->gfp)
 		good = fails(s, call->gfp);
+	else
+		bsa_heap_trim(s->heap[OURS].heap);
 	hrtimer_cancel(&w.timer);
 	if (call->there)
 		hrtimer_cancel(&turns.timer);
 	WRITE_ONCE(other.stop, true);
 	flush_work(&other.work);
-	if (trim)
-		__symbol_put("bsa_heap_trim");
 	if (good)
 		bench_report(s, (w.longest - min(w.longest, calm.shortest)) * 100,
 			     0, "cycles");

@@ -4,8 +4,9 @@
 # "make check": the KUnit tests, then what only user space can test: loading,
 # parameters, unloading. The results of both are KTAP. What follows the name of
 # this script are parameters of the KUnit tests; "soak=SECONDS" adds that much of
-# mixed load, "long=SECONDS" that and more of everything, and "nodes" says that there
-# are two NUMA nodes. With "filter=GLOB" only those KUnit tests run, and nothing else.
+# mixed load, "long=SECONDS" that and more of everything, "nodes" says that there
+# are two NUMA nodes, and "later=ADDRESS" that there are 512 MiB of memory that the
+# kernel does not know of. With "filter=GLOB" only those KUnit tests run, and nothing else.
 
 # shellcheck source=lib.sh
 . /lib.sh
@@ -170,6 +171,64 @@ lowmem_out_of_range_stops_the_load() {
 	for lowmem in 1 4095 5G 8388608T; do
 		refused "lowmem=$lowmem" 'lowmem.*[0-9].*[0-9]' || return
 	done
+}
+
+# add_memory FIRST LAST ZONE: let the kernel have blocks of memory that it has not
+# known of, for "online_kernel" or "online_movable" use. Prints their directories.
+add_memory() {
+	block=$((0x$(cat /sys/devices/system/memory/block_size_bytes)))
+	for i in $(seq "$1" "$2"); do
+		address=$((later + i * block))
+		dir=/sys/devices/system/memory/memory$((address / block))
+		[ -e $dir ] || printf "0x%x" $address >/sys/devices/system/memory/probe || return
+		echo "$3" >$dir/state || return
+		echo $dir
+	done
+}
+
+# offline DIRECTORY...: tell the kernel to do without these blocks again. What lies
+# in them has to move; that must not take for ever, whether it can or not.
+offline() {
+	for dir; do
+		timeout 60 sh -c "echo offline >$dir/state" 2>/dev/null || return
+	done
+}
+
+# One block above, so that a heap whose memory is looked for from the top lies there.
+memory_that_comes_later_can_be_a_heap() {
+	dmesg -c >/dev/null
+	insmod /modules/bsa.ko size=16M || return
+	blocks=$(add_memory 0 1 online_kernel) || return
+	insmod /modules/bsa_tenant.ko size=64M || return
+	section=$(dmesg | sed -n 's/^bsa: tenant: reserved .* at \(0x[0-9a-f]*\)-.*/\1/p')
+	echo "the heap is at $section"
+	[ $((section)) -ge $((later)) ] || return
+	rmmod bsa_tenant && rmmod bsa || return
+	# shellcheck disable=SC2086 # several words
+	offline $blocks
+}
+
+memory_of_a_heap_cannot_be_taken_away() {
+	blocks=$(add_memory 0 1 online_kernel) || return
+	insmod /modules/bsa.ko size=16M && insmod /modules/bsa_tenant.ko size=64M || return
+	# shellcheck disable=SC2086 # several words
+	if offline $blocks; then
+		echo "memory of a heap is gone"
+		return 1
+	fi
+	dmesg | grep -q 'blocked for more than' && return 1
+	rmmod bsa_tenant && rmmod bsa || return
+	# shellcheck disable=SC2086 # several words
+	offline $blocks
+}
+
+# Had a heap any of that, it could not be had back.
+memory_that_is_to_go_again_is_not_reserved() {
+	blocks=$(add_memory 0 3 online_movable) || return
+	insmod /modules/bsa.ko size=192M && insmod /modules/bsa_tenant.ko size=64M || return
+	# shellcheck disable=SC2086 # several words
+	offline $blocks || return
+	rmmod bsa_tenant && rmmod bsa
 }
 
 # Most of it: the kernel takes and gives back meanwhile what others have freed.
@@ -453,6 +512,12 @@ for parameter; do
 	nodes)
 		more="$more memory_is_from_the_node_asked_for"
 		more="$more too_little_memory_on_a_node_is_told"
+		;;
+	later=*)
+		later=${parameter#*=}
+		more="$more memory_that_comes_later_can_be_a_heap"
+		more="$more memory_of_a_heap_cannot_be_taken_away"
+		more="$more memory_that_is_to_go_again_is_not_reserved"
 		;;
 	*) parameters="$parameters $parameter" ;;
 	esac

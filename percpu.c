@@ -35,7 +35,7 @@ static void move_full(struct bsa_cpu *c, struct bsa_page *page,
 	u32 full = c->slabs.number | BSA_OWNER_FULL;
 	unsigned long flags;
 
-	if (WARN_ON_ONCE(!bsa_lock(&c->lock, flags)))
+	if (WARN_ON_ONCE(!bsa_lock(&c->slabs.lock, flags)))
 		return;
 	for (; nr--; page++)
 		if (READ_ONCE(page->owner) == full &&
@@ -43,7 +43,7 @@ static void move_full(struct bsa_cpu *c, struct bsa_page *page,
 			/* A free has a look at it, under whichever lock. */
 			WRITE_ONCE(page->owner, c->heap->shared.slabs.number |
 						BSA_OWNER_FULL);
-	bsa_unlock(&c->lock, flags);
+	bsa_unlock(&c->slabs.lock, flags);
 }
 
 static void move_all_full(struct bsa_cpu *c)
@@ -120,7 +120,6 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	memset(c, 0, sizeof(*c));
 	bsa_slabs_init(&c->slabs, number, &heap->buddy);
 	bsa_kept_init(c->kept, heap->debug || want_init_on_free());
-	raw_spin_lock_init(&c->lock);
 	c->heap = heap;
 	c->cpu = cpu;
 	c->slabs.mark = bsa_percpu_mark(c);

@@ -84,10 +84,10 @@ static void take_empty_slabs(struct bsa_cpu *c)
 	unsigned int i;
 
 	preempt_disable();
-	if (bsa_lock(&c->lock, flags)) {
+	if (bsa_lock(&c->slabs.lock, flags)) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++)
 			empty[i] = bsa_slabs_take_empty(&c->slabs, i);
-		bsa_unlock(&c->lock, flags);
+		bsa_unlock(&c->slabs.lock, flags);
 		for (i = 0; i < BSA_ALL_CLASSES; i++)
 			bsa_release_slab(c->heap, empty[i]);
 	}
@@ -102,9 +102,9 @@ static bool take_unused_slabs(struct bsa_cpu *c, unsigned int class)
 	unsigned long flags;
 
 	preempt_disable();
-	if (bsa_lock(&c->lock, flags)) {
+	if (bsa_lock(&c->slabs.lock, flags)) {
 		nr = bsa_slabs_take_unused(&c->slabs, class, BSA_BATCH, unused);
-		bsa_unlock(&c->lock, flags);
+		bsa_unlock(&c->slabs.lock, flags);
 	}
 	for (i = 0; i < nr; i++)
 		bsa_release_slab(c->heap, unused[i]);

@@ -114,7 +114,7 @@ void bsa_look(struct bsa_heap *heap, struct bsa_page *slab)
 		if (owner == BSA_NOBODY || !bsa_owner_is_of(owner, heap))
 			return;
 		c = bsa_owner_in(heap, owner);
-		if (!bsa_lock(&c->lock, flags)) {
+		if (!bsa_lock(&c->slabs.lock, flags)) {
 			bsa_buddy_defer(&heap->buddy, slab);
 			return;
 		}
@@ -122,10 +122,10 @@ void bsa_look(struct bsa_heap *heap, struct bsa_page *slab)
 		if (owner == c->slabs.number)
 			break;
 		/* It is on its way to another owner. */
-		bsa_unlock(&c->lock, flags);
+		bsa_unlock(&c->slabs.lock, flags);
 	}
 	release = bsa_slabs_look(&c->slabs, slab);
-	bsa_unlock(&c->lock, flags);
+	bsa_unlock(&c->slabs.lock, flags);
 	bsa_release_slab(heap, release);
 }
 
@@ -149,11 +149,11 @@ void bsa_retire_all(struct bsa_cpu *c)
 	unsigned long flags;
 	unsigned int i;
 
-	if (!bsa_lock(&c->lock, flags))
+	if (!bsa_lock(&c->slabs.lock, flags))
 		return;
 	for (i = 0; i < BSA_ALL_CLASSES; i++)
 		release[i] = bsa_slabs_retire(&c->slabs, &c->slabs.class[i]);
-	bsa_unlock(&c->lock, flags);
+	bsa_unlock(&c->slabs.lock, flags);
 	for (i = 0; i < BSA_ALL_CLASSES; i++)
 		bsa_release_slab(c->heap, release[i]);
 }
@@ -169,19 +169,19 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 	unsigned int i, nr = 0;
 	unsigned long flags;
 
-	if (!bsa_lock(&c->lock, flags))
+	if (!bsa_lock(&c->slabs.lock, flags))
 		return false;
 	while (nr < BSA_BATCH && (slab[nr] = bsa_slabs_pop(&c->slabs, class))) {
 		/* A free that comes now finds it with its next owner. */
 		WRITE_ONCE(slab[nr]->owner, shared->slabs.number);
 		nr++;
 	}
-	bsa_unlock(&c->lock, flags);
-	if (!nr || WARN_ON_ONCE(!bsa_lock(&shared->lock, flags)))
+	bsa_unlock(&c->slabs.lock, flags);
+	if (!nr || WARN_ON_ONCE(!bsa_lock(&shared->slabs.lock, flags)))
 		return false;
 	for (i = 0; i < nr; i++)
 		slab[i] = bsa_slabs_place(&shared->slabs, slab[i]);
-	bsa_unlock(&shared->lock, flags);
+	bsa_unlock(&shared->slabs.lock, flags);
 	for (i = 0; i < nr; i++)
 		bsa_release_slab(c->heap, slab[i]);
 	return nr == BSA_BATCH;
@@ -201,9 +201,9 @@ static struct bsa_page *adopt_shared(struct bsa_cpu *shared, unsigned int class)
 	/* A hint: the lock decides. */
 	if (!READ_ONCE(shelf->nr_partial) && !READ_ONCE(shelf->empty))
 		return NULL;
-	if (bsa_lock(&shared->lock, flags)) {
+	if (bsa_lock(&shared->slabs.lock, flags)) {
 		slab = bsa_slabs_pop(&shared->slabs, class);
-		bsa_unlock(&shared->lock, flags);
+		bsa_unlock(&shared->slabs.lock, flags);
 	}
 	return slab;
 }
@@ -225,10 +225,10 @@ static bool change_slab(struct bsa_cpu *c, struct bsa_class *class)
 	struct bsa_page *slab;
 	unsigned long flags;
 
-	if (!bsa_lock(&c->lock, flags))
+	if (!bsa_lock(&c->slabs.lock, flags))
 		return false;
 	slab = exchange_slab(&c->slabs, class);
-	bsa_unlock(&c->lock, flags);
+	bsa_unlock(&c->slabs.lock, flags);
 	if (slab)
 		bsa_slabs_activate(&c->slabs, slab);
 	return slab;
@@ -297,7 +297,7 @@ static void *take_shared(struct bsa_cpu *c, struct bsa_class *class,
 	unsigned long flags;
 	void *obj = NULL;
 
-	if (bsa_lock(&c->lock, flags)) {
+	if (bsa_lock(&c->slabs.lock, flags)) {
 		while (!bsa_class_take(class, &obj)) {
 			bsa_slabs_drain(&c->slabs, class);
 			if (bsa_slabs_next_word(&c->slabs, class))
@@ -309,7 +309,7 @@ static void *take_shared(struct bsa_cpu *c, struct bsa_class *class,
 				break;
 			bsa_slabs_activate(&c->slabs, slab);
 		}
-		bsa_unlock(&c->lock, flags);
+		bsa_unlock(&c->slabs.lock, flags);
 	}
 	bsa_release_slab(c->heap, more);
 	return obj;

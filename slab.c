@@ -75,6 +75,7 @@ void bsa_slabs_init(struct bsa_slabs *slabs, u32 number,
 	unsigned int i;
 
 	memset(slabs, 0, sizeof(*slabs));
+	raw_spin_lock_init(&slabs->lock);
 	slabs->mark = number;
 	slabs->number = number;
 	slabs->buddy = buddy;
@@ -271,8 +272,11 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_activate);
  */
 
 /* Take a slab off the list it is on, if any. */
-static void unlist(struct bsa_shelf *shelf, struct bsa_page *slab)
+static void unlist(struct bsa_slabs *slabs, struct bsa_page *slab)
 {
+	struct bsa_shelf *shelf = &slabs->shelf[slab->class];
+
+	lockdep_assert_held(&slabs->lock);
 	if (slab->state == BSA_PAGE_SLAB_PARTIAL) {
 		list_del(&slab->list);
 		WRITE_ONCE(shelf->nr_partial, shelf->nr_partial - 1);
@@ -287,6 +291,7 @@ static void unlist(struct bsa_shelf *shelf, struct bsa_page *slab)
  */
 static bool take_away(struct bsa_slabs *slabs, struct bsa_page *slab)
 {
+	lockdep_assert_held(&slabs->lock);
 	WRITE_ONCE(slab->owner, BSA_NOBODY);
 	/* Pairs with the mark in free_fast(), as far as it goes without one. */
 	smp_mb();
@@ -310,7 +315,7 @@ struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs, struct bsa_page *slab)
 	bool retired = slab->state == BSA_PAGE_SLAB_ACTIVE;
 	enum bsa_page_state state;
 
-	unlist(shelf, slab);
+	unlist(slabs, slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_FULL);
 	WRITE_ONCE(slab->owner, slabs->number | BSA_OWNER_FULL);
 	/* Pairs with test_and_set_bit() in free_remote(); see above. */
@@ -386,7 +391,7 @@ struct bsa_page *bsa_slabs_pop(struct bsa_slabs *slabs, unsigned int class)
 	slab = slab ?: shelf->empty;
 	if (!slab)
 		return NULL;
-	unlist(shelf, slab);
+	unlist(slabs, slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
 	return slab;
 }
@@ -403,7 +408,7 @@ struct bsa_page *bsa_slabs_take_empty(struct bsa_slabs *slabs,
 
 	if (!slab || !take_away(slabs, slab))
 		return NULL;
-	unlist(&slabs->shelf[class], slab);
+	unlist(slabs, slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
 	return slab;
 }
@@ -429,7 +434,7 @@ unsigned int bsa_slabs_take_unused(struct bsa_slabs *slabs, unsigned int class,
 		if (state_by_bits(slab) != BSA_PAGE_SLAB_EMPTY ||
 		    !take_away(slabs, slab))
 			continue;
-		unlist(shelf, slab);
+		unlist(slabs, slab);
 		WRITE_ONCE(slab->state, BSA_PAGE_SLAB_ACTIVE);
 		unused[taken++] = slab;
 	}

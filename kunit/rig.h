@@ -74,8 +74,15 @@ static inline size_t bsa_buddy_allocated_bytes(struct bsa_buddy *buddy)
 static inline int bsa_slabs_add(struct bsa_slabs *slabs, unsigned int class,
 				struct bsa_page *page)
 {
+	unsigned long flags;
+	int err = 0;
+
 	bsa_slab_make(slabs->buddy, page, class);
-	return bsa_slabs_place(slabs, page) ? -ENOSPC : 0;
+	if (bsa_lock(&slabs->lock, flags)) {
+		err = bsa_slabs_place(slabs, page) ? -ENOSPC : 0;
+		bsa_unlock(&slabs->lock, flags);
+	}
+	return err;
 }
 
 static inline void *bsa_slabs_alloc(struct bsa_slabs *slabs, size_t size,
@@ -84,14 +91,19 @@ static inline void *bsa_slabs_alloc(struct bsa_slabs *slabs, size_t size,
 	unsigned int index = bsa_size_class(size);
 	struct bsa_class *class = &slabs->class[index];
 	struct bsa_page *slab;
+	unsigned long flags;
 	void *obj;
 
 	while (!bsa_class_take(class, &obj)) {
 		bsa_slabs_drain(slabs, class);
 		if (bsa_slabs_next_word(slabs, class))
 			continue;
-		slab = bsa_slabs_retire(slabs, class) ?:
-		       bsa_slabs_pop(slabs, index);
+		slab = NULL;
+		if (bsa_lock(&slabs->lock, flags)) {
+			slab = bsa_slabs_retire(slabs, class) ?:
+			       bsa_slabs_pop(slabs, index);
+			bsa_unlock(&slabs->lock, flags);
+		}
 		if (!slab) {
 			need->class = index;
 			need->pages = 1U << bsa_slab_order(index);
@@ -109,7 +121,7 @@ static inline enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs,
 					      struct bsa_page **release)
 {
 	struct bsa_page *slab = bsa_page_of(ptr);
-	unsigned long index;
+	unsigned long index, flags;
 
 	*release = NULL;
 	if (slab->state == BSA_PAGE_NONE)
@@ -128,7 +140,10 @@ static inline enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs,
 	    bsa_slab_put(slab, slabs->number, ptr))
 		return BSA_FREE_OK;
 	set_bit(index, slab->free + BSA_REMOTE);
-	*release = bsa_slabs_look(slabs, slab);
+	if (bsa_lock(&slabs->lock, flags)) {
+		*release = bsa_slabs_look(slabs, slab);
+		bsa_unlock(&slabs->lock, flags);
+	}
 	return BSA_FREE_OK;
 }
 

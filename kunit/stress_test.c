@@ -1447,10 +1447,10 @@ static void free_under_lock(struct bsa_cpu *c, void **object)
 	unsigned long flags;
 
 	crew.data = object;
-	if (!bsa_lock(&c->lock, flags))
+	if (!bsa_lock(&c->slabs.lock, flags))
 		return;
 	bsa_nmi_here();
-	bsa_unlock(&c->lock, flags);
+	bsa_unlock(&c->slabs.lock, flags);
 }
 
 /*

@@ -64,7 +64,6 @@ struct dentry;
  * @slab_pages: pages that slabs and their bitmaps took on this CPU
  * @slab_pages_back: pages of those that were given back on this CPU
  * @kept: for each order, blocks of pages
- * @lock: protects @slabs.shelf
  */
 struct bsa_cpu {
 	struct bsa_slabs slabs;
@@ -79,7 +78,6 @@ struct bsa_cpu {
 	unsigned long slab_pages;
 	unsigned long slab_pages_back;
 	struct bsa_kept kept[BSA_NR_ORDERS];
-	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 };
 
 /**

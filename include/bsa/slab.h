@@ -92,7 +92,8 @@ struct bsa_shelf {
  * @buddy: where the pages of slabs come from
  * @class: those of each size class
  * @frees: per class, objects that the owner freed
- * @shelf: those of each size class that are not active; under the owner's lock
+ * @lock: the owner's lock: protects @shelf, and the state of slabs that are not active
+ * @shelf: those of each size class that are not active
  */
 struct bsa_slabs {
 	unsigned long mark;
@@ -101,7 +102,8 @@ struct bsa_slabs {
 	struct bsa_buddy *buddy;
 	unsigned long frees[BSA_ALL_CLASSES];
 	struct bsa_class class[BSA_ALL_CLASSES] __aligned(64);
-	struct bsa_shelf shelf[BSA_ALL_CLASSES] __aligned(64);
+	raw_spinlock_t lock __aligned(64);
+	struct bsa_shelf shelf[BSA_ALL_CLASSES];
 };
 
 void bsa_slabs_init(struct bsa_slabs *slabs, u32 number,

@@ -754,7 +754,7 @@ static void random_operations_agree_with_a_model(struct kunit *test)
 {
 	struct bsa_stats before = bsa_test_stats(crew.heap), after;
 	unsigned long number = parameter("seed", seed) ?: get_random_long();
-	unsigned long total = parameter("ops", ops), left;
+	unsigned long total = parameter("ops", ops), left, end;
 	unsigned int nr = num_online_cpus(), i;
 	struct player *players, sum = {
 		.allocs = before.allocs,
@@ -782,7 +782,10 @@ static void random_operations_agree_with_a_model(struct kunit *test)
 		p->shared = deal;
 	}
 	crew.data = players;
-	for (left = total; left; left -= min(left, OPS_AT_ONCE)) {
+	/* KUnit ends a test that takes 300 seconds, as on a busy machine. */
+	end = jiffies + 150 * HZ;
+	for (left = total; left && time_before(jiffies, end);
+	     left -= min(left, OPS_AT_ONCE)) {
 		for (i = 0; i < nr; i++)
 			players[i].ops = min(left, OPS_AT_ONCE) / nr;
 		run_workers(test, play);
@@ -795,8 +798,8 @@ static void random_operations_agree_with_a_model(struct kunit *test)
 		sum.refused += players[i].refused;
 	}
 	after = bsa_test_stats(crew.heap);
-	kunit_info(test, "%lu allocations, %lu freed on another CPU, %lu failed, %lu frees refused\n",
-		   sum.allocs - before.allocs, after.remote_frees,
+	kunit_info(test, "%lu operations left, %lu allocations, %lu freed on another CPU, %lu failed, %lu frees refused\n",
+		   left, sum.allocs - before.allocs, after.remote_frees,
 		   sum.failures - before.failures,
 		   after.refused_frees - before.refused_frees);
 	expect_counters(test, &sum);

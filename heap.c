@@ -264,7 +264,7 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 	int err;
 
 	heap = bsa_heap_or_default(heap);
-	extent = kmalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
+	extent = kzalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
 	if (!extent)
 		return -ENOMEM;
 	err = bsa_buddy_add_region(&heap->buddy, start, size);
@@ -329,7 +329,7 @@ void bsa_heap_exit(struct bsa_heap *heap, bool keep)
 	bsa_print_missed(heap, &heap->reported);
 	bsa_print_missed(heap, &heap->failed);
 	bsa_debug_exit(heap);
-	freed = bsa_unhold(&heap->regions);
+	freed = bsa_unreserve(&heap->regions);
 	if (keep)
 		bsa_abandon(&heap->reserved);
 	else

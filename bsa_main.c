@@ -44,17 +44,12 @@ static int set_bytes(const char *val, const struct kernel_param *kp)
 	int err;
 
 	len = strcspn(val, "\n");
-	if (!len)
+	if (!len || len >= sizeof(number))
 		return -EINVAL;
 	unit = strchr(suffix, toupper(val[len - 1]));
-	if (unit) {
+	if (unit)
 		shift = 10 * (unit - suffix + 1);
-		len--;
-	}
-	if (len >= sizeof(number))
-		return -EINVAL;
-	memcpy(number, val, len);
-	number[len] = '\0';
+	strscpy(number, val, unit ? len : len + 1);
 	err = kstrtoull(number, 0, bytes);
 	if (err == -ERANGE || (!err && check_shl_overflow(*bytes, shift, bytes)))
 		*bytes = ULLONG_MAX;
@@ -149,12 +144,8 @@ static int check_parameters(void)
 		       lowmem, MIN_SIZE, min(max, SZ_4G));
 		return -EINVAL;
 	}
-	if (node < NUMA_NO_NODE || node >= (int)nr_node_ids ||
-	    (node >= 0 && !node_online(node))) {
-		pr_err("node=%d is out of range: -1 to %d, and online\n", node,
-		       nr_node_ids - 1);
+	if (bsa_check_node(bsa_default_heap.name, node))
 		return -EINVAL;
-	}
 	if (debug && bsa_debug_parse(debug, &bsa_debug_flags)) {
 		pr_err("debug=%s is not known: 0, 1, or some of the letters zpuqr\n",
 		       debug);
@@ -185,50 +176,41 @@ static void log_reserved(struct bsa_heap *heap)
 
 static int __init bsa_init(void)
 {
-	struct bsa_heap *heap = &bsa_default_heap;
-	int err;
+	int err = check_parameters();
 
-	err = check_parameters();
 	if (err)
 		return err;
 	bsa_alloc_start();
-	heap->cpu = alloc_percpu(struct bsa_cpu);
-	err = heap->cpu ? bsa_pagemap_init() : -ENOMEM;
+	err = bsa_pagemap_init();
 	if (err) {
-		pr_err("no memory for the page map and what each CPU has\n");
-		goto percpu_memory;
+		pr_err("no memory for the page map\n");
+		return err;
 	}
-	err = bsa_heap_init(heap, bsa_debug_flags);
-	if (err) {
-		pr_err("no memory for debug=%s\n", debug);
-		goto pagemap;
-	}
-	err = bsa_heap_reserve(heap, size, node, false) ?:
-	      bsa_heap_reserve(heap, lowmem, node, true);
-	if (err)
-		goto heap;
 	err = bsa_percpu_start();
 	if (err) {
 		pr_err("cannot watch CPUs come and go\n");
-		goto heap;
+		goto pagemap;
 	}
 	err = register_module_notifier(&module_notifier);
 	if (err)
 		goto percpu;
-
 	bsa_debugfs_init();
-	bsa_heap_register(heap);
-	log_reserved(heap);
+	/* Last, since nobody may be reading its files when a load fails. */
+	err = bsa_heap_start(&bsa_default_heap, size, lowmem, node,
+			     bsa_debug_flags);
+	if (err)
+		goto debugfs;
+	log_reserved(&bsa_default_heap);
 	return 0;
 
+debugfs:
+	bsa_debugfs_exit();
+	unregister_module_notifier(&module_notifier);
+	bsa_forget_clients();
 percpu:
 	bsa_percpu_stop();
-heap:
-	bsa_heap_exit(heap, false);
 pagemap:
 	bsa_pagemap_exit();
-percpu_memory:
-	free_percpu(heap->cpu);
 	return err;
 }
 module_init(bsa_init);
@@ -236,13 +218,12 @@ module_init(bsa_init);
 /* Modules that use a symbol hold this one, so by now nobody calls. */
 static void __exit bsa_exit(void)
 {
-	unregister_module_notifier(&module_notifier);
-	bsa_percpu_stop();
 	bsa_heaps_exit();
 	bsa_debugfs_exit();
+	unregister_module_notifier(&module_notifier);
 	bsa_forget_clients();
+	bsa_percpu_stop();
 	bsa_pagemap_exit();
-	free_percpu(bsa_default_heap.cpu);
 }
 module_exit(bsa_exit);
 

@@ -36,23 +36,15 @@ static DEFINE_MUTEX(life_mutex);
  * The registry
  */
 
-/**
- * bsa_heap_by_id - the heap with this index
- * @id: &bsa_heap.id
- *
- * Context: any; the caller holds something of the heap.
- */
+/* The heap with this index, of which the caller holds something. Any context. */
 struct bsa_heap *bsa_heap_by_id(unsigned int id)
 {
 	return READ_ONCE(heaps[id]);
 }
 
-/**
- * bsa_heaps_for_each - call a function for each heap, abandoned ones included
- * @fn: the function; it must not wait for CPUs that come or go
- * @data: its second parameter
- *
- * Context: process, may sleep. No heap comes or goes meanwhile.
+/*
+ * Call a function for each heap, abandoned ones included; it must not wait for CPUs
+ * that come or go. No heap comes or goes meanwhile. May sleep.
  */
 void bsa_heaps_for_each(void (*fn)(struct bsa_heap *heap, void *data),
 			void *data)
@@ -83,47 +75,19 @@ static void set_entry(unsigned int id, struct bsa_heap *heap)
 	mutex_unlock(&heaps_mutex);
 }
 
-/**
- * bsa_heap_register - let everybody know a heap
- * @heap: from bsa_heap_init(), complete
+/*
+ * The heap of this name, or with this handle, unless it is given up. A handle is
+ * only compared, since its heap may be gone for long.
  */
-void bsa_heap_register(struct bsa_heap *heap)
-{
-	set_entry(heap->id, heap);
-	bsa_debugfs_add(heap);
-}
-
-static void unregister_heap(struct bsa_heap *heap)
-{
-	bsa_debugfs_remove(heap);
-	set_entry(heap->id, NULL);
-}
-
-static struct bsa_heap *find_name(const char *name)
+static struct bsa_heap *find_heap(const char *name, const struct bsa_heap *handle)
 {
 	unsigned int i;
 
 	for (i = 0; i < BSA_MAX_HEAPS; i++)
 		if (heaps[i] && !heaps[i]->abandoned &&
-		    !strcmp(heaps[i]->name, name))
+		    (name ? !strcmp(heaps[i]->name, name) : heaps[i] == handle))
 			return heaps[i];
 	return NULL;
-}
-
-/*
- * Is this a heap that somebody may end? A handle that is not in the table is only
- * compared, since the heap may be gone for long.
- */
-static bool is_private(const struct bsa_heap *heap)
-{
-	unsigned int i;
-
-	if (!heap || heap == &bsa_default_heap)
-		return false;
-	for (i = 0; i < BSA_MAX_HEAPS; i++)
-		if (heaps[i] == heap)
-			return !heap->abandoned;
-	return false;
 }
 
 /**
@@ -143,7 +107,7 @@ struct bsa_heap *bsa_heap_find(const char *name)
 	if (!name)
 		return NULL;
 	mutex_lock(&heaps_mutex);
-	heap = find_name(name);
+	heap = find_heap(name, NULL);
 	mutex_unlock(&heaps_mutex);
 	return heap;
 }
@@ -152,19 +116,6 @@ EXPORT_SYMBOL_GPL(bsa_heap_find);
 /*
  * Memory of a heap
  */
-
-/* Why bsa_buddy_add_region() did not want what bsa_reserve() had got. */
-static const char *why_not_added(int err)
-{
-	switch (err) {
-	case -ENOMEM:
-		return "no memory for what the map and debug= note down";
-	case -ENOSPC:
-		return "memory is in too many pieces";
-	default:
-		return "the kernel does not know its memory as RAM that it maps";
-	}
-}
 
 static int add_extents(struct bsa_heap *heap, struct list_head *extents)
 {
@@ -175,11 +126,14 @@ static int add_extents(struct bsa_heap *heap, struct list_head *extents)
 		err = bsa_buddy_add_region(&heap->buddy,
 					   page_address(pfn_to_page(extent->pfn)),
 					   extent->nr_pages << PAGE_SHIFT);
-		if (err) {
-			pr_err("%s: %s\n", heap->name, why_not_added(err));
+		if (err)
 			break;
-		}
 	}
+	if (err)
+		pr_err("%s: %s\n", heap->name, err == -ENOMEM ?
+		       "no memory for what the map and debug= note down" :
+		       err == -ENOSPC ? "memory is in too many pieces" :
+		       "the kernel does not know its memory as RAM that it maps");
 	list_splice_tail_init(extents, &heap->reserved);
 	return err;
 }
@@ -201,21 +155,13 @@ static void log_too_little(const struct bsa_heap *heap, size_t bytes,
 	       want->low ? " below 4 GiB" : "", found, nodes);
 }
 
-/**
- * bsa_heap_reserve - reserve memory and make it sections of a heap
- * @heap: from bsa_heap_init()
- * @bytes: how much the heap shall manage more than now
- * @node: NUMA node, or NUMA_NO_NODE
- * @low: below 4 GiB physical
- *
- * What comes in several pieces loses some pages of each to metadata, so it is
- * looked at what has become of it, and what is missing is reserved, too.
- *
- * Context: process, may sleep.
- * Return: 0 or a negative error, after one line that says why; what was
- * reserved by then belongs to the heap.
+/*
+ * Reserve memory, so that a heap manages @bytes more than now. What comes in several
+ * pieces loses some pages of each to metadata, so it is looked at what has become of
+ * it, and what is missing is reserved, too. Return 0 or a negative error, after one
+ * line that says why; what was reserved by then belongs to the heap.
  */
-int bsa_heap_reserve(struct bsa_heap *heap, size_t bytes, int node, bool low)
+static int reserve(struct bsa_heap *heap, size_t bytes, int node, bool low)
 {
 	size_t before = bsa_heap_managed_bytes(heap);
 	size_t got = 0;
@@ -264,7 +210,7 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 	int err;
 
 	heap = bsa_heap_or_default(heap);
-	extent = kmalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
+	extent = kzalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
 	if (!extent)
 		return -ENOMEM;
 	err = bsa_buddy_add_region(&heap->buddy, start, size);
@@ -286,40 +232,11 @@ EXPORT_SYMBOL_GPL(bsa_heap_add_region);
  * Begin and end
  */
 
-/**
- * bsa_heap_init - set up a heap without memory
- * @heap: with @name and @cpu set
- * @flags: BSA_DEBUG_..., or 0
- *
- * Context: process, may sleep; no other heap is created or ended.
- * Return: 0 or a negative error: -ENOSPC if there are too many heaps.
+/*
+ * Let go of a heap, which is not, or no longer, in the table. @keep: somebody may
+ * still write to the memory that was reserved for it, so it stays reserved.
  */
-int bsa_heap_init(struct bsa_heap *heap, unsigned long flags)
-{
-	int err = find_free_id();
-
-	if (err < 0)
-		return err;
-	heap->id = err;
-	heap->abandoned = false;
-	bsa_buddy_init(&heap->buddy);
-	INIT_LIST_HEAD(&heap->reserved);
-	INIT_LIST_HEAD(&heap->regions);
-	err = bsa_debug_init(heap, flags);
-	if (!err)
-		bsa_percpu_init(heap);
-	return err;
-}
-
-/**
- * bsa_heap_exit - let go of everything that a heap has
- * @heap: from bsa_heap_init(); not, or no longer, in the table
- * @keep: somebody may still write to the memory that was reserved for it, so it
- *	stays reserved
- *
- * Context: process, may sleep.
- */
-void bsa_heap_exit(struct bsa_heap *heap, bool keep)
+static void exit_heap(struct bsa_heap *heap, bool keep)
 {
 	unsigned long freed;
 
@@ -329,14 +246,49 @@ void bsa_heap_exit(struct bsa_heap *heap, bool keep)
 	bsa_print_missed(heap, &heap->reported);
 	bsa_print_missed(heap, &heap->failed);
 	bsa_debug_exit(heap);
-	freed = bsa_unhold(&heap->regions);
 	if (keep)
 		bsa_abandon(&heap->reserved);
-	else
-		freed += bsa_unreserve(&heap->reserved);
+	freed = bsa_unreserve(&heap->reserved) + bsa_unreserve(&heap->regions);
 	if (freed)
 		pr_err("%s: %lu pages were freed with calls of the kernel, such as kfree() or put_page()\n",
 		       heap->name, freed);
+	free_percpu(heap->cpu);
+	if (heap != &bsa_default_heap)
+		kvfree(heap);
+}
+
+/*
+ * Begin a heap, which has a name and an index, and is zero besides. May sleep; no
+ * other heap is created or ended meanwhile. Return 0 or a negative error, after one
+ * line that says why: then nothing is left of the heap.
+ */
+int bsa_heap_start(struct bsa_heap *heap, size_t size, size_t lowmem, int node,
+		   unsigned long flags)
+{
+	int err;
+
+	bsa_buddy_init(&heap->buddy);
+	INIT_LIST_HEAD(&heap->reserved);
+	INIT_LIST_HEAD(&heap->regions);
+	heap->cpu = alloc_percpu_gfp(struct bsa_cpu, GFP_KERNEL | __GFP_NOWARN);
+	err = heap->cpu ? bsa_debug_init(heap, flags) : -ENOMEM;
+	if (err) {
+		pr_err("%s: no memory for what each CPU has, or for debug=\n",
+		       heap->name);
+		goto exit;
+	}
+	bsa_percpu_init(heap);
+	err = reserve(heap, size, node, false) ?:
+	      reserve(heap, lowmem, node, true);
+	if (err)
+		goto exit;
+	set_entry(heap->id, heap);
+	bsa_debugfs_add(heap);
+	return 0;
+
+exit:
+	exit_heap(heap, false);
+	return err;
 }
 
 /* Is anything of the heap in use? Says so, if it is. */
@@ -355,52 +307,56 @@ static bool heap_in_use(struct bsa_heap *heap, const char *what)
 	return true;
 }
 
-static void free_heap(struct bsa_heap *heap)
+static void end_heap(struct bsa_heap *heap, bool keep)
 {
-	free_percpu(heap->cpu);
-	kvfree(heap);
+	bsa_debugfs_remove(heap);
+	set_entry(heap->id, NULL);
+	exit_heap(heap, keep);
 }
 
 /* The name becomes a directory, and part of lines in the log. */
 static int check_name(const char *name)
 {
-	size_t len = name ? strnlen(name, BSA_NAME_LEN) : 0, i;
+	size_t len = 0;
 
-	for (i = 0; i < len; i++)
-		if (!isascii(name[i]) || !isprint(name[i]) || name[i] == '/')
-			break;
-	if (len && len < BSA_NAME_LEN && i == len && strcmp(name, ".") &&
+	while (name && isascii(name[len]) && isprint(name[len]) &&
+	       name[len] != '/')
+		len++;
+	if (len && len < BSA_NAME_LEN && !name[len] && strcmp(name, ".") &&
 	    strcmp(name, ".."))
 		return 0;
 	pr_err_ratelimited("no heap can be named \"%*pE\": it takes 1 to %d printable characters of ASCII without a slash\n",
-			   (int)len, name ?: "", BSA_NAME_LEN - 1);
+			   (int)strnlen(name ?: "", BSA_NAME_LEN), name ?: "",
+			   BSA_NAME_LEN - 1);
 	return -EINVAL;
 }
 
-static int check_arguments(const char *name, size_t size, int node)
+static int check_size(const char *name, size_t size)
 {
 	size_t max = PFN_PHYS(totalram_pages());
 
-	if (check_name(name))
-		return -EINVAL;
-	if (size > max) {
-		pr_err_ratelimited("%s: size %zu is out of range: 0 to %zu bytes\n",
-				   name, size, max);
-		return -EINVAL;
-	}
-	if (node != NUMA_NO_NODE &&
-	    (node < 0 || node >= nr_node_ids || !node_online(node))) {
-		pr_err_ratelimited("%s: node %d is out of range: -1 to %d, and online\n",
-				   name, node, nr_node_ids - 1);
-		return -EINVAL;
-	}
-	return 0;
+	if (size <= max)
+		return 0;
+	pr_err_ratelimited("%s: size %zu is out of range: 0 to %zu bytes\n",
+			   name, size, max);
+	return -EINVAL;
+}
+
+/* Is there the node where a heap's memory shall be? Says so, if not. */
+int bsa_check_node(const char *name, int node)
+{
+	if (node == NUMA_NO_NODE ||
+	    (node >= 0 && node < nr_node_ids && node_online(node)))
+		return 0;
+	pr_err_ratelimited("%s: node %d is out of range: -1 to %d, and online\n",
+			   name, node, nr_node_ids - 1);
+	return -EINVAL;
 }
 
 /* Nobody else has the name, neither a heap nor a file of debugfs. */
 static int check_unused(const char *name)
 {
-	struct bsa_heap *other = find_name(name);
+	struct bsa_heap *other = find_heap(name, NULL);
 	struct bsa_stats stats;
 
 	if (other) {
@@ -421,29 +377,22 @@ static struct bsa_heap *create_heap(const char *name, size_t size, int node,
 				    unsigned long flags)
 {
 	struct bsa_heap *heap;
-	int err = -ENOMEM;
+	int id, err;
 
+	err = check_name(name) ?: check_size(name, size) ?:
+	      bsa_check_node(name, node) ?: check_unused(name);
+	if (err)
+		return ERR_PTR(err);
+	id = find_free_id();
+	if (id < 0)
+		return ERR_PTR(id);
 	heap = kvzalloc(sizeof(*heap), GFP_KERNEL | __GFP_NOWARN);
 	if (!heap)
 		return ERR_PTR(-ENOMEM);
 	strscpy(heap->name, name, sizeof(heap->name));
-	heap->cpu = alloc_percpu_gfp(struct bsa_cpu, GFP_KERNEL | __GFP_NOWARN);
-	if (!heap->cpu)
-		goto free;
-	err = bsa_heap_init(heap, flags);
-	if (err)
-		goto free;
-	err = bsa_heap_reserve(heap, size, node, false);
-	if (err)
-		goto exit;
-	bsa_heap_register(heap);
-	return heap;
-
-exit:
-	bsa_heap_exit(heap, false);
-free:
-	free_heap(heap);
-	return ERR_PTR(err);
+	heap->id = id;
+	err = bsa_heap_start(heap, size, 0, node, flags);
+	return err ? ERR_PTR(err) : heap;
 }
 
 /**
@@ -467,31 +416,29 @@ struct bsa_heap *bsa_heap_create(const char *name, size_t size, int node)
 }
 EXPORT_SYMBOL_GPL(bsa_heap_create);
 
-/**
- * bsa_heap_create_debug - bsa_heap_create() with another debug=
- * @name: as there
- * @size: as there
- * @node: as there
- * @flags: BSA_DEBUG_..., or 0
- *
- * Return: as there.
- */
+/* bsa_heap_create() with another debug=: flags BSA_DEBUG_..., or 0. */
 struct bsa_heap *bsa_heap_create_debug(const char *name, size_t size, int node,
 				       unsigned long flags)
 {
 	struct bsa_heap *heap;
-	int err;
 
-	err = check_arguments(name, size, node);
-	if (err)
-		return ERR_PTR(err);
 	mutex_lock(&life_mutex);
-	err = check_unused(name);
-	heap = err ? ERR_PTR(err) : create_heap(name, size, node, flags);
+	heap = create_heap(name, size, node, flags);
 	mutex_unlock(&life_mutex);
 	return heap;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_heap_create_debug);
+
+/* Is this a heap that somebody may end? Says who asked, if not. */
+static int check_private(struct bsa_heap *heap, const char *what,
+			 unsigned long caller)
+{
+	if (heap && heap != &bsa_default_heap && find_heap(NULL, heap))
+		return 0;
+	pr_err_ratelimited("%p is not %s: it is not, or no longer, from bsa_heap_create() (caller %pS)\n",
+			   heap, what, (void *)caller);
+	return -EINVAL;
+}
 
 /**
  * bsa_heap_destroy - let go of a heap
@@ -507,20 +454,14 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_heap_create_debug);
  */
 int bsa_heap_destroy(struct bsa_heap *heap)
 {
-	int err = 0;
+	int err;
 
 	mutex_lock(&life_mutex);
-	if (!is_private(heap)) {
-		pr_err_ratelimited("%p is not destroyed: it is not, or no longer, from bsa_heap_create() (caller %pS)\n",
-				   heap, (void *)_RET_IP_);
-		err = -EINVAL;
-	} else if (heap_in_use(heap, "not destroyed")) {
+	err = check_private(heap, "destroyed", _RET_IP_);
+	if (!err && heap_in_use(heap, "not destroyed"))
 		err = -EBUSY;
-	} else {
-		unregister_heap(heap);
-		bsa_heap_exit(heap, false);
-		free_heap(heap);
-	}
+	if (!err)
+		end_heap(heap, false);
 	mutex_unlock(&life_mutex);
 	return err;
 }
@@ -541,14 +482,11 @@ EXPORT_SYMBOL_GPL(bsa_heap_destroy);
  */
 int bsa_heap_abandon(struct bsa_heap *heap)
 {
-	int err = 0;
+	int err;
 
 	mutex_lock(&life_mutex);
-	if (!is_private(heap)) {
-		pr_err_ratelimited("%p is not abandoned: it is not, or no longer, from bsa_heap_create() (caller %pS)\n",
-				   heap, (void *)_RET_IP_);
-		err = -EINVAL;
-	} else {
+	err = check_private(heap, "abandoned", _RET_IP_);
+	if (!err) {
 		heap_in_use(heap, "abandoned");
 		bsa_debugfs_remove(heap);
 		mutex_lock(&heaps_mutex);
@@ -560,30 +498,25 @@ int bsa_heap_abandon(struct bsa_heap *heap)
 }
 EXPORT_SYMBOL_GPL(bsa_heap_abandon);
 
-static void end_heap(struct bsa_heap *heap)
-{
-	bool keep = heap_in_use(heap, "left behind, not given back");
-
-	if (heap != &bsa_default_heap && !heap->abandoned)
-		pr_err("%s: was never destroyed\n", heap->name);
-	unregister_heap(heap);
-	bsa_heap_exit(heap, keep || heap->abandoned);
-	if (heap != &bsa_default_heap)
-		free_heap(heap);
-}
-
-/**
- * bsa_heaps_exit - end all heaps; of what is in use the memory stays reserved
- *
- * Context: process, may sleep; nobody calls any more.
+/*
+ * End all heaps; nobody calls any more. Of those of which something is in use the
+ * memory stays reserved. May sleep.
  */
 void bsa_heaps_exit(void)
 {
+	struct bsa_heap *heap;
 	unsigned int i;
+	bool keep;
 
 	mutex_lock(&life_mutex);
-	for (i = 0; i < BSA_MAX_HEAPS; i++)
-		if (heaps[i])
-			end_heap(heaps[i]);
+	for (i = 0; i < BSA_MAX_HEAPS; i++) {
+		heap = heaps[i];
+		if (!heap)
+			continue;
+		keep = heap_in_use(heap, "left behind, not given back");
+		if (heap != &bsa_default_heap && !heap->abandoned)
+			pr_err("%s: was never destroyed\n", heap->name);
+		end_heap(heap, keep || heap->abandoned);
+	}
 	mutex_unlock(&life_mutex);
 }

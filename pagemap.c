@@ -9,13 +9,11 @@
  *
  * Readers hold nothing but preemption (or a live object of the section).
  * Writers hold bsa_pagemap_mutex. A leaf is complete before the upper level
- * points to it; the memory of a range that was removed is not used for anything
- * else before every reader has gone.
+ * points to it, and is freed only when every reader has gone.
  *
- * Two ranges may meet inside one 2 MiB. Each brings a leaf of its own for the
- * place where they meet, and one of the two is in use. When its range goes, the
- * entries move to the other's leaf. Slabs change entries at any time, without a
- * lock, so that one rare move is done with all CPUs stopped.
+ * Ranges that meet inside one 2 MiB share its leaf, which is a page of the
+ * kernel's: it is there for as long as one of its entries is of a range. Slabs
+ * change entries at any time, without a lock, each those of its own pages.
  *
  * Memory may be plugged in later. A region beyond the end of the map replaces the
  * map by one that is at least twice as large. The older one stays until the module
@@ -27,7 +25,6 @@
 #include <linux/ioport.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
-#include <linux/stop_machine.h>
 
 static struct bsa_pagemap no_map;
 struct bsa_pagemap *bsa_pagemap __read_mostly = &no_map;
@@ -48,25 +45,9 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_mutex);
 
 static LIST_HEAD(bsa_ranges);
 
-static unsigned long first_granule(const struct bsa_range *range)
+static unsigned long granule_of(unsigned long addr)
 {
-	return (range->start - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
-}
-
-static unsigned long last_granule(const struct bsa_range *range)
-{
-	unsigned long last = range->start + (range->nr_pages << PAGE_SHIFT) - 1;
-
-	return (last - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
-}
-
-/**
- * bsa_pagemap_nr_leaves - leaves that a range can need, wherever it starts
- * @nr_pages: managed pages in the range
- */
-unsigned long bsa_pagemap_nr_leaves(unsigned long nr_pages)
-{
-	return DIV_ROUND_UP(nr_pages - 1, BSA_LEAF_PAGES) + 1;
+	return (addr - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
 }
 
 /* A leaf as the upper level has it, and back. */
@@ -107,55 +88,19 @@ static void clear_leaf(struct bsa_leaf *leaf)
 		leaf->page[i] = &bsa_no_page;
 }
 
-/* Each of @nr pages is responsible for itself; the first one is @page. */
-static void set_entries(struct bsa_page **entry, struct bsa_page *page,
-			unsigned long nr)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr; i++)
-		WRITE_ONCE(entry[i], page + i);
-}
-
-/**
- * bsa_pagemap_set - say which descriptor is responsible for some pages
- * @start: virtual address of the first page
- * @nr_pages: number of pages; all lie in one leaf
- * @page: descriptor of the first page
- * @head: @page is responsible for all of them; else each page for itself
- *
- * The entry of the first page is the same in both cases, and stays.
+/*
+ * Say which descriptor is responsible for some pages, all in one leaf: @page for
+ * all of them (@head), or each page's own, of which @page is the first. The entry
+ * of the first page is the same in both cases, and stays.
  */
 void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 		     struct bsa_page *page, bool head)
 {
 	struct bsa_page **entry = map_entry(start);
-	struct bsa_page **end = entry + nr_pages;
+	unsigned long i;
 
-	if (!head)
-		set_entries(entry + 1, page + 1, nr_pages - 1);
-	else
-		while (++entry < end)
-			WRITE_ONCE(*entry, page);
-}
-
-/* The leaf that @range brought for @granule. */
-static struct bsa_leaf *own_leaf(const struct bsa_range *range,
-				 unsigned long granule)
-{
-	return &range->leaves[granule - first_granule(range)];
-}
-
-static struct bsa_range *other_range(const struct bsa_range *range,
-				     unsigned long granule)
-{
-	struct bsa_range *other;
-
-	list_for_each_entry(other, &bsa_ranges, node)
-		if (other != range && first_granule(other) <= granule &&
-		    last_granule(other) >= granule)
-			return other;
-	return NULL;
+	for (i = 1; i < nr_pages; i++)
+		WRITE_ONCE(entry[i], head ? page : page + i);
 }
 
 /*
@@ -170,13 +115,7 @@ static bool is_ram(phys_addr_t start, size_t size)
 				 IORES_DESC_NONE) == REGION_INTERSECTS;
 }
 
-/**
- * bsa_pagemap_grow - give the map more entries
- * @nr: at least so many
- *
- * Context: process, may sleep; holds bsa_pagemap_mutex.
- * Return: 0 or -ENOMEM.
- */
+/* Give the map @nr entries at least. Return 0 or -ENOMEM. May sleep. */
 int bsa_pagemap_grow(unsigned long nr)
 {
 	struct bsa_pagemap *map, *old = bsa_pagemap;
@@ -198,21 +137,34 @@ int bsa_pagemap_grow(unsigned long nr)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_grow);
 
-/**
- * bsa_pagemap_check - can a region be added?
- * @region: virtual address of its first byte
- * @size: its bytes
- *
- * The map grows if the region lies beyond its end.
- *
- * Context: process, may sleep; holds bsa_pagemap_mutex.
- * Return: 0; -EINVAL if the region is not RAM in the kernel's linear mapping;
- * -EEXIST if it overlaps one that is known; -ENOMEM.
- */
-int bsa_pagemap_check(unsigned long region, size_t size)
+/* Give each of some 2 MiB a leaf. */
+static int make_leaves(unsigned long granule, unsigned long last, int node)
 {
-	unsigned long end = region + size, last;
+	struct page *page;
+
+	for (; granule <= last; granule++) {
+		if (leaf_of(granule) != &bsa_no_leaf)
+			continue;
+		page = alloc_pages_node(node, GFP_KERNEL | __GFP_NOWARN, 0);
+		if (!page)
+			return -ENOMEM;
+		clear_leaf(page_address(page));
+		set_leaf(granule, page_address(page));
+	}
+	return 0;
+}
+
+/*
+ * Make room for a region in the map. Where it is not used in the end, and on errors,
+ * bsa_pagemap_sync() takes that back. May sleep. Return 0; -EINVAL if the region is
+ * not RAM in the kernel's linear mapping; -EEXIST if it overlaps one that is known;
+ * -ENOMEM.
+ */
+int bsa_pagemap_prepare(unsigned long region, size_t size)
+{
+	unsigned long end = region + size;
 	struct bsa_range *range;
+	int err;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	if (region < PAGE_OFFSET || end <= region ||
@@ -226,109 +178,83 @@ int bsa_pagemap_check(unsigned long region, size_t size)
 		    range->region < end)
 			return -EEXIST;
 
-	last = (end - 1 - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
-	return last < bsa_pagemap->nr ? 0 : bsa_pagemap_grow(last + 1);
+	if (granule_of(end - 1) >= bsa_pagemap->nr) {
+		err = bsa_pagemap_grow(granule_of(end - 1) + 1);
+		if (err)
+			return err;
+	}
+	return make_leaves(granule_of(region), granule_of(end - 1),
+			   page_to_nid(virt_to_page((void *)region)));
 }
 
-/**
- * bsa_pagemap_add - make the pages of a range known
- * @range: in a region that bsa_pagemap_check() has found good
- *
- * Context: holds bsa_pagemap_mutex.
- */
+/* Make the pages of a range known, in a region that the map has room for. */
 void bsa_pagemap_add(struct bsa_range *range)
 {
-	struct bsa_page *page = range->pages;
-	unsigned long left = range->nr_pages;
-	unsigned long granule, index, nr;
+	unsigned long i;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	index = (range->start - PAGE_OFFSET) >> PAGE_SHIFT;
-	index %= BSA_LEAF_PAGES;
-	for (granule = first_granule(range); left; granule++) {
-		struct bsa_leaf *leaf = leaf_of(granule);
-
-		nr = min(left, BSA_LEAF_PAGES - index);
-		if (leaf == &bsa_no_leaf) {
-			leaf = own_leaf(range, granule);
-			/* A leaf in between is filled from end to end. */
-			if (nr < BSA_LEAF_PAGES)
-				clear_leaf(leaf);
-		}
-		set_entries(&leaf->page[index], page, nr);
-		page += nr;
-		left -= nr;
-		index = 0;
-		set_leaf(granule, leaf);
-	}
+	for (i = 0; i < range->nr_pages; i++)
+		/* Pairs with the address dependency in bsa_page_of(). */
+		smp_store_release(map_entry(range->start + (i << PAGE_SHIFT)),
+				  &range->pages[i]);
 	list_add_tail(&range->node, &bsa_ranges);
 }
 
-/**
- * struct leaf_move - entries that are to move to another leaf
- * @granule: of which 2 MiB
- * @to: the leaf that will be in use
- */
-struct leaf_move {
-	unsigned long granule;
-	struct bsa_leaf *to;
-};
-
-static int move_leaf(void *data)
-{
-	struct leaf_move *move = data;
-
-	*move->to = *leaf_of(move->granule);
-	set_leaf(move->granule, move->to);
-	return 0;
-}
-
-/* Stop using the leaf that @range brought for @granule. */
-static void drop_leaf(struct bsa_range *range, unsigned long granule)
-{
-	struct bsa_range *other = other_range(range, granule);
-	struct leaf_move move = { .granule = granule };
-
-	if (leaf_of(granule) != own_leaf(range, granule))
-		return;
-	if (!other) {
-		set_leaf(granule, &bsa_no_leaf);
-		return;
-	}
-	move.to = own_leaf(other, granule);
-	stop_machine(move_leaf, &move, NULL);
-}
-
-/**
- * bsa_pagemap_remove - forget the pages of a range
- * @range: as given to bsa_pagemap_add()
- *
- * Whoever has looked something up before may still read the range's descriptors
- * and leaves; the caller waits for them with synchronize_rcu().
- *
- * Context: process, may sleep; holds bsa_pagemap_mutex.
+/*
+ * Forget the pages of a range. Whoever has looked something up before may still
+ * read its descriptors, until bsa_pagemap_sync() returns.
  */
 void bsa_pagemap_remove(struct bsa_range *range)
 {
-	unsigned long granule, i;
+	unsigned long i;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	list_del(&range->node);
 	for (i = 0; i < range->nr_pages; i++)
 		WRITE_ONCE(*map_entry(range->start + (i << PAGE_SHIFT)),
 			   &bsa_no_page);
-	for (granule = first_granule(range); granule <= last_granule(range);
-	     granule++)
-		drop_leaf(range, granule);
 }
 
-/**
- * bsa_pagemap_init - set up an empty map
- *
- * The upper level takes 8 bytes for each 2 MiB of the machine's memory.
- *
- * Context: process, may sleep.
- * Return: 0 or -ENOMEM.
+/* Is it a leaf of ours, without an entry that is of a range? */
+static bool is_unused(const struct bsa_leaf *leaf)
+{
+	unsigned int i;
+
+	if (leaf == &bsa_no_leaf)
+		return false;
+	for (i = 0; i < BSA_LEAF_PAGES; i++)
+		if (READ_ONCE(leaf->page[i]) != &bsa_no_page)
+			return false;
+	return true;
+}
+
+/*
+ * Wait until nobody reads what was removed, and free the leaves that no range needs.
+ * May sleep.
+ */
+void bsa_pagemap_sync(void)
+{
+	struct page *page, *next;
+	struct bsa_leaf *leaf;
+	unsigned long i;
+	LIST_HEAD(unused);
+
+	lockdep_assert_held(&bsa_pagemap_mutex);
+	for (i = 0; i < bsa_pagemap->nr; i++) {
+		leaf = leaf_of(i);
+		if (is_unused(leaf)) {
+			set_leaf(i, &bsa_no_leaf);
+			list_add(&virt_to_page(leaf)->lru, &unused);
+		}
+	}
+	synchronize_rcu();
+	list_for_each_entry_safe(page, next, &unused, lru)
+		__free_page(page);
+}
+
+/*
+ * Set up an empty map, whose upper level takes 8 bytes for each 2 MiB of the
+ * machine's memory. May sleep. Return 0 or -ENOMEM.
  */
 int bsa_pagemap_init(void)
 {
@@ -336,15 +262,12 @@ int bsa_pagemap_init(void)
 
 	clear_leaf(&bsa_no_leaf);
 	mutex_lock(&bsa_pagemap_mutex);
-	err = bsa_pagemap_grow(DIV_ROUND_UP((unsigned long)high_memory -
-					    PAGE_OFFSET, 1UL << BSA_LEAF_SHIFT));
+	err = bsa_pagemap_grow(granule_of((unsigned long)high_memory - 1) + 1);
 	mutex_unlock(&bsa_pagemap_mutex);
 	return err;
 }
 
-/**
- * bsa_pagemap_exit - free the map, and those before it
- */
+/* Free the map, and those before it. No range is left. */
 void bsa_pagemap_exit(void)
 {
 	struct bsa_pagemap *map = bsa_pagemap, *older;

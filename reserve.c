@@ -34,62 +34,31 @@
 /* Blocks below 64 KiB would be mostly metadata. */
 #define MIN_BLOCK_ORDER	4
 
-/* Insert pages into the list, and join them with their neighbours. */
-static int add_extent(struct list_head *extents, unsigned long pfn,
-		      unsigned long nr_pages)
-{
-	struct bsa_extent *extent, *prev = NULL, *next = NULL;
-
-	list_for_each_entry(extent, extents, node) {
-		if (extent->pfn > pfn) {
-			next = extent;
-			break;
-		}
-		prev = extent;
-	}
-	if (prev && prev->pfn + prev->nr_pages == pfn) {
-		prev->nr_pages += nr_pages;
-		if (next && prev->pfn + prev->nr_pages == next->pfn) {
-			prev->nr_pages += next->nr_pages;
-			list_del(&next->node);
-			kfree(next);
-		}
-		return 0;
-	}
-	if (next && pfn + nr_pages == next->pfn) {
-		next->pfn = pfn;
-		next->nr_pages += nr_pages;
-		return 0;
-	}
-	extent = kmalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
-	if (!extent)
-		return -ENOMEM;
-	extent->pfn = pfn;
-	extent->nr_pages = nr_pages;
-	list_add_tail(&extent->node, next ? &next->node : extents);
-	return 0;
-}
-
 /* What the count of references of a page that is held is less than before. */
 #define HELD	(INT_MAX / 2)
 
-static void hold_page(struct page *page)
+/*
+ * Let nobody free pages with calls of the kernel. References and flags are as they
+ * were afterwards, when bsa_unreserve() is called.
+ */
+void bsa_hold(const struct bsa_extent *extent)
 {
-	/* Of what is reserved already, or belongs to slabs, the kernel takes care. */
-	if (PageReserved(page) || PageSlab(page))
-		return;
-	page_ref_sub(page, HELD);
-	if (!PageCompound(page))
-		SetPageReserved(page);
-}
+	unsigned long i;
 
-static bool is_held(const struct page *page)
-{
-	return page_ref_count(page) < 0;
+	for (i = 0; i < extent->nr_pages; i++) {
+		struct page *page = pfn_to_page(extent->pfn + i);
+
+		/* Of what is reserved already, or belongs to slabs, the kernel takes care. */
+		if (PageReserved(page) || PageSlab(page))
+			continue;
+		page_ref_sub(page, HELD);
+		if (!PageCompound(page))
+			SetPageReserved(page);
+	}
 }
 
 /*
- * Undo hold_page(). Return true if others have dropped references that they did
+ * Undo bsa_hold() for a page. Return true if others have dropped references that they did
  * not have: those are made up for.
  */
 static bool unhold_page(struct page *page)
@@ -106,21 +75,23 @@ static bool unhold_page(struct page *page)
 }
 
 /*
- * Give pages back that are held. Return how many others have freed: of those some
- * may be the kernel's by now, and are left to it.
+ * Let go of pages that are held; what was reserved is the kernel's again. Return
+ * how many of those others have freed: some may be the kernel's by now, and are
+ * left to it.
  */
-static unsigned long give_back(unsigned long pfn, unsigned long nr_pages)
+static unsigned long unhold(const struct bsa_extent *extent)
 {
 	unsigned long i, freed = 0;
 
-	for (i = 0; i < nr_pages; i++) {
-		struct page *page = pfn_to_page(pfn + i);
+	for (i = 0; i < extent->nr_pages; i++) {
+		struct page *page = pfn_to_page(extent->pfn + i);
 
-		if (is_held(page)) {
+		if (page_ref_count(page) < 0) {
 			freed += unhold_page(page);
-			__free_page(page);
+			if (extent->reserved)
+				__free_page(page);
 		} else {
-			freed++;
+			freed += extent->reserved;
 		}
 		if (i % 1024 == 0)
 			cond_resched();
@@ -128,77 +99,23 @@ static unsigned long give_back(unsigned long pfn, unsigned long nr_pages)
 	return freed;
 }
 
-/* Pages that the kernel has given us: hold and note them, or give them back. */
-static int take(struct list_head *extents, unsigned long pfn,
-		unsigned long nr_pages)
-{
-	struct bsa_extent pages = { .pfn = pfn, .nr_pages = nr_pages };
-	int err;
-
-	bsa_hold(&pages);
-	err = add_extent(extents, pfn, nr_pages);
-	if (err)
-		give_back(pfn, nr_pages);
-	return err;
-}
-
-/**
- * bsa_hold - let nobody free pages with calls of the kernel
- * @extent: the pages; their references and flags are as they were afterwards,
- *	when bsa_unhold() is called
- */
-void bsa_hold(const struct bsa_extent *extent)
-{
-	unsigned long i;
-
-	for (i = 0; i < extent->nr_pages; i++)
-		hold_page(pfn_to_page(extent->pfn + i));
-}
-
-/**
- * bsa_unhold - let pages be those of whoever they belong to
- * @extents: with pages from bsa_hold(); empty afterwards
- *
- * Return: how many others have freed with calls of the kernel.
- */
-unsigned long bsa_unhold(struct list_head *extents)
-{
-	struct bsa_extent *extent;
-	unsigned long i, freed = 0;
-
-	list_for_each_entry(extent, extents, node) {
-		for (i = 0; i < extent->nr_pages; i++) {
-			struct page *page = pfn_to_page(extent->pfn + i);
-
-			if (is_held(page))
-				freed += unhold_page(page);
-		}
-	}
-	bsa_abandon(extents);
-	return freed;
-}
-
-/**
- * bsa_abandon - leave pages to whoever may still write to them
- * @extents: from bsa_reserve(); empty afterwards
- *
- * They are reserved until the next boot.
+/*
+ * Forget pages, which stay as they are: what was reserved is so until the next
+ * boot. The list is empty afterwards.
  */
 void bsa_abandon(struct list_head *extents)
 {
 	struct bsa_extent *extent, *next;
 
-	list_for_each_entry_safe(extent, next, extents, node) {
-		list_del(&extent->node);
+	list_for_each_entry_safe(extent, next, extents, node)
 		kfree(extent);
-	}
+	INIT_LIST_HEAD(extents);
 }
 
-/**
- * bsa_unreserve - give pages back to the kernel
- * @extents: from bsa_reserve(); empty afterwards
- *
- * Return: how many others have freed with calls of the kernel.
+/*
+ * Let pages be those of whoever they belong to: what was reserved the kernel's.
+ * The list is empty afterwards. Return how many pages others have freed with calls
+ * of the kernel.
  */
 unsigned long bsa_unreserve(struct list_head *extents)
 {
@@ -206,19 +123,58 @@ unsigned long bsa_unreserve(struct list_head *extents)
 	unsigned long freed = 0;
 
 	list_for_each_entry(extent, extents, node)
-		freed += give_back(extent->pfn, extent->nr_pages);
+		freed += unhold(extent);
 	bsa_abandon(extents);
 	return freed;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_unreserve);
 
-/**
- * bsa_zone_may_stay - may pages of a zone be reserved for good?
- * @zone: the zone
- *
- * Not where pages have to be movable, not where they are a device's, and not from
- * the first 16 MiB of x86, which old devices cannot do without. Elsewhere the
- * first zone is as good as any.
+/* Join an extent with the next one in the list, if that is adjacent. */
+static void join_next(struct list_head *extents, struct bsa_extent *extent)
+{
+	struct bsa_extent *next = list_next_entry(extent, node);
+
+	if (list_is_last(&extent->node, extents) ||
+	    extent->pfn + extent->nr_pages != next->pfn)
+		return;
+	extent->nr_pages += next->nr_pages;
+	list_del(&next->node);
+	kfree(next);
+}
+
+/*
+ * Hold pages that the kernel has given us, and insert them into the list, where
+ * adjacent ones are joined. Return -ENOMEM if they are the kernel's again.
+ */
+static int take(struct list_head *extents, unsigned long pfn,
+		unsigned long nr_pages)
+{
+	struct bsa_extent pages = {
+		.pfn = pfn, .nr_pages = nr_pages, .reserved = true,
+	};
+	struct bsa_extent *extent;
+	struct list_head *next;
+
+	bsa_hold(&pages);
+	extent = kmemdup(&pages, sizeof(pages), GFP_KERNEL | __GFP_NOWARN);
+	if (!extent) {
+		unhold(&pages);
+		return -ENOMEM;
+	}
+	list_for_each(next, extents)
+		if (list_entry(next, struct bsa_extent, node)->pfn > pfn)
+			break;
+	list_add_tail(&extent->node, next);
+	join_next(extents, extent);
+	if (!list_is_first(&extent->node, extents))
+		join_next(extents, list_prev_entry(extent, node));
+	return 0;
+}
+
+/*
+ * May pages of a zone be reserved for good? Not where pages have to be movable, not
+ * where they are a device's, and not from the first 16 MiB of x86, which old devices
+ * cannot do without. Elsewhere the first zone is as good as any.
  */
 bool bsa_zone_may_stay(struct zone *zone)
 {
@@ -227,12 +183,7 @@ bool bsa_zone_may_stay(struct zone *zone)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_zone_may_stay);
 
-/**
- * bsa_may_take - are these pages of the kind that is wanted?
- * @want: from where
- * @pfn: physical page number of the first one; all have a struct page
- * @nr_pages: number of pages, all in one zone
- */
+/* Are these pages, all in one zone, of the kind that is wanted? */
 bool bsa_may_take(const struct bsa_reservation *want, unsigned long pfn,
 		  unsigned long nr_pages)
 {
@@ -246,7 +197,6 @@ bool bsa_may_take(const struct bsa_reservation *want, unsigned long pfn,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_may_take);
 
-#ifdef CONFIG_CONTIG_ALLOC
 /*
  * Could the kernel make this range free? Reserved and pinned pages, and those of
  * CMA areas, are found by alloc_contig_range() itself; here it is about holes,
@@ -287,8 +237,9 @@ static int reserve_aligned(struct list_head *extents,
 	     start -= min(start, align)) {
 		pfn = start - want->prefix;
 		if (range_is_usable(want, pfn) &&
-		    !bsa_alloc_contig_range(pfn, pfn + want->nr_pages,
-					    GFP_KERNEL | __GFP_NOWARN))
+		    !alloc_contig_range(pfn, pfn + want->nr_pages,
+					BSA_CONTIG_FLAGS,
+					GFP_KERNEL | __GFP_NOWARN))
 			return take(extents, pfn, want->nr_pages);
 	}
 	return -ENOMEM;
@@ -310,13 +261,6 @@ static int reserve_contig(struct list_head *extents,
 		return -ENOMEM;
 	return reserve_aligned(extents, want, pageblock_nr_pages);
 }
-#else
-static int reserve_contig(struct list_head *extents,
-			  const struct bsa_reservation *want)
-{
-	return -ENOMEM;
-}
-#endif
 
 /* What the kernel's page allocator is asked for. */
 static gfp_t block_gfp(const struct bsa_reservation *want)
@@ -368,12 +312,9 @@ static int reserve_blocks(struct list_head *extents,
 	return 0;
 }
 
-/**
- * bsa_reserve - take pages from the kernel
- * @extents: an empty list, filled in
- * @want: how much, and from where; @want->found is filled in
- *
- * Return: 0 or -ENOMEM; then the list is empty, and nothing is taken.
+/*
+ * Take pages from the kernel, as an empty list that is filled in. Return 0 or
+ * -ENOMEM: then the list is empty, and nothing is taken. @want->found is filled in.
  */
 int bsa_reserve(struct list_head *extents, struct bsa_reservation *want)
 {
@@ -385,7 +326,7 @@ int bsa_reserve(struct list_head *extents, struct bsa_reservation *want)
 	if (want->nr_pages > available)
 		return -ENOMEM;
 	want->found = 0;
-	if (!want->blocks)
+	if (IS_ENABLED(CONFIG_CONTIG_ALLOC) && !want->blocks)
 		err = reserve_contig(extents, want);
 	if (err)
 		err = reserve_blocks(extents, want);

@@ -5,8 +5,8 @@
  * A section is one physically contiguous range. Its metadata lies in its own
  * prefix, between two guard pages:
  *
- *   region  | guard | struct bsa_section | struct bsa_page[] | leaves | guard | pages ...
- *                                                                 range.start ^
+ *   region  | guard | struct bsa_section | struct bsa_page[] | guard | pages ...
+ *                                                        range.start ^
  *
  * So whoever writes up to a page beyond what he has, in either direction, meets
  * other pages of callers, memory that is not ours, or a guard, but no metadata.
@@ -21,46 +21,34 @@
 #include <bsa/compat.h>
 #include <bsa/tools.h>
 #include <linux/io.h>
-#include <linux/rcupdate.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
 /* Guard pages of a section. */
 #define NR_GUARDS	2
 
-/* Pages of metadata in front of @nr managed pages, the guards among them. */
-static unsigned long meta_pages(unsigned long nr)
-{
-	return NR_GUARDS +
-	       PFN_UP(ALIGN(sizeof(struct bsa_section),
-			    sizeof(struct bsa_page)) +
-		      nr * sizeof(struct bsa_page) +
-		      bsa_pagemap_nr_leaves(nr) * sizeof(struct bsa_leaf));
-}
+/* Bytes in front of the descriptors, which are aligned to their size. */
+#define HEAD_SIZE	ALIGN(sizeof(struct bsa_section), \
+			      sizeof(struct bsa_page))
 
-/**
- * bsa_buddy_meta_size - bytes of metadata for a section
- * @size: bytes to manage
- *
- * Return: how many bytes a page-aligned region must have beyond @size.
- */
+/* How many bytes a page-aligned region must have beyond the @size to manage. */
 size_t bsa_buddy_meta_size(size_t size)
 {
-	return meta_pages(max(PFN_UP(size), 1UL)) << PAGE_SHIFT;
+	unsigned long nr = max(PFN_UP(size), 1UL);
+
+	return (NR_GUARDS + PFN_UP(HEAD_SIZE + nr * sizeof(struct bsa_page)))
+	       << PAGE_SHIFT;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_meta_size);
 
 /* How many of @nr pages can be managed, with the metadata among them. */
 static unsigned long managed_pages(unsigned long nr)
 {
-	unsigned long managed;
+	size_t size = nr << PAGE_SHIFT, fixed = NR_GUARDS * PAGE_SIZE + HEAD_SIZE;
 
-	if (nr <= meta_pages(1))
+	if (size < fixed)
 		return 0;
-	managed = nr - min(nr - 1, meta_pages(nr));
-	while (managed + 1 + meta_pages(managed + 1) <= nr)
-		managed++;
-	return managed;
+	return (size - fixed) / (PAGE_SIZE + sizeof(struct bsa_page));
 }
 
 static void init_pages(struct bsa_section *section)
@@ -92,12 +80,7 @@ static void init_guards(const struct bsa_range *range)
 	bsa_poison(last_guard(range), PAGE_SIZE);
 }
 
-/**
- * bsa_section_damage - what was written to a section's guards
- * @section: the section
- *
- * Return: the first byte that is not as it was left, or NULL.
- */
+/* The first byte of a section's guards that is not as it was left, or NULL. */
 const void *bsa_section_damage(const struct bsa_section *section)
 {
 	const struct bsa_range *range = &section->range;
@@ -111,12 +94,13 @@ const void *bsa_section_damage(const struct bsa_section *section)
 	return at;
 }
 
-/* Add @nr pages from @start on, which lie on one side of 4 GiB. */
+/* Add the pages from @start to @end, which lie on one side of 4 GiB. */
 static int add_section(struct bsa_buddy *buddy, unsigned long start,
-		       unsigned long nr)
+		       unsigned long end)
 {
 	struct bsa_section *section = (struct bsa_section *)(start + PAGE_SIZE);
-	unsigned long managed = managed_pages(nr);
+	unsigned long managed = managed_pages(PFN_DOWN(end - start));
+	unsigned long first = end - (managed << PAGE_SHIFT);
 	struct bsa_range *range = &section->range;
 	void *side = NULL;
 	unsigned int i;
@@ -137,61 +121,41 @@ static int add_section(struct bsa_buddy *buddy, unsigned long start,
 	memset(section, 0, sizeof(*section));
 	section->side = side;
 	range->region = start;
-	range->region_size = nr << PAGE_SHIFT;
-	range->start = start + ((nr - managed) << PAGE_SHIFT);
+	range->region_size = end - start;
+	range->start = first;
 	range->nr_pages = managed;
-	range->pages = PTR_ALIGN((struct bsa_page *)(section + 1),
-				 sizeof(struct bsa_page));
-	range->leaves = (struct bsa_leaf *)(range->pages + managed);
+	range->pages = (void *)section + HEAD_SIZE;
 
 	section->buddy = buddy;
 	section->id = buddy->nr_sections;
-	section->pfn = PHYS_PFN(virt_to_phys((void *)range->start));
+	section->pfn = PHYS_PFN(virt_to_phys((void *)first));
 	section->low = section->pfn < PHYS_PFN(SZ_4G);
 	for (i = 0; i < BSA_NR_ORDERS; i++)
 		INIT_LIST_HEAD(&section->free[i]);
 	init_pages(section);
 	init_guards(range);
 	bsa_buddy_fill(section);
-	bsa_poison((void *)range->start, managed << PAGE_SHIFT);
+	bsa_poison((void *)first, managed << PAGE_SHIFT);
 	bsa_pagemap_add(range);
 	bsa_buddy_publish(section);
 	return 0;
 }
 
-/* Add the parts on both sides of 4 GiB; one may be left out. */
-static int add_both_sides(struct bsa_buddy *buddy, unsigned long start,
-			  unsigned long border, unsigned long end)
-{
-	int err, err2;
-
-	if (buddy->nr_sections > BSA_MAX_SECTIONS - 2)
-		return -ENOSPC;
-	err = add_section(buddy, start, PFN_DOWN(border - start));
-	err2 = add_section(buddy, border, PFN_DOWN(end - border));
-	return err && err2 ? err : 0;
-}
-
-/**
- * bsa_buddy_add_region - manage another region of memory
- * @buddy: the allocator
- * @start: its first byte, in the kernel's linear mapping
- * @size: its bytes
+/*
+ * Manage another region of memory, until bsa_buddy_destroy(). Ends that are not
+ * page-aligned are trimmed. A region that straddles 4 GiB physical becomes two
+ * sections; if only one side is too small, or only for one there is no memory
+ * beside, that side is left out.
  *
- * Ends that are not page-aligned are trimmed. A region that straddles 4 GiB
- * physical becomes two sections; if only one side is too small, or only for one
- * there is no memory beside, that side is left out. The region belongs to the
- * allocator until bsa_buddy_destroy().
- *
- * Context: process, may sleep.
- * Return: 0; -EINVAL if not a single page can be managed or the region is not
- * in the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC
- * if there are too many sections; -ENOMEM if @buddy wants memory beside.
+ * Return 0; -EINVAL if not a single page can be managed or the region is not in
+ * the linear mapping; -EEXIST if it overlaps a region of any heap; -ENOSPC if there
+ * are too many sections; -ENOMEM.
  */
 int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 {
 	unsigned long first = PAGE_ALIGN((unsigned long)start);
 	unsigned long end = ((unsigned long)start + size) & PAGE_MASK;
+	unsigned long border = end;
 	phys_addr_t phys;
 	int err;
 
@@ -200,60 +164,56 @@ int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 
 	mutex_lock(&bsa_pagemap_mutex);
 	/* Not a byte may be written before it is known that nobody owns it. */
-	err = bsa_pagemap_check(first, end - first);
+	err = bsa_pagemap_prepare(first, end - first);
 	if (err)
 		goto unlock;
 	/* It may be an object that kmemleak knows; others will lie in there. */
 	kmemleak_free_part(start, size);
 	phys = virt_to_phys((void *)first);
 	if (phys < SZ_4G && phys + (end - first) > SZ_4G)
-		err = add_both_sides(buddy, first, first + (SZ_4G - phys), end);
-	else
-		err = add_section(buddy, first, PFN_DOWN(end - first));
+		border = first + (SZ_4G - phys);
+	err = -ENOSPC;
+	if (border < end && buddy->nr_sections > BSA_MAX_SECTIONS - 2)
+		goto unlock;
+	err = add_section(buddy, first, border);
+	/* Of two sides one may be left out. */
+	if (border < end && !add_section(buddy, border, end))
+		err = 0;
 unlock:
+	if (err)
+		bsa_pagemap_sync();
 	mutex_unlock(&bsa_pagemap_mutex);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_add_region);
 
-/**
- * bsa_buddy_destroy - let go of all regions
- * @buddy: the allocator; nobody uses it any more
- *
- * Afterwards the regions belong to whoever added them.
- *
- * Context: process, may sleep.
+/*
+ * Let go of all regions: afterwards they belong to whoever added them. Nobody uses
+ * the allocator any more.
  */
 void bsa_buddy_destroy(struct bsa_buddy *buddy)
 {
 	unsigned int nr = buddy->nr_sections;
+	struct bsa_range *range;
 
 	mutex_lock(&bsa_pagemap_mutex);
 	while (buddy->nr_sections) {
-		struct bsa_range *range;
-		size_t size;
-
-		buddy->nr_sections--;
-		range = &buddy->section[buddy->nr_sections]->range;
-		size = range->region_size;
+		range = &buddy->section[--buddy->nr_sections]->range;
 		bsa_pagemap_remove(range);
-		bsa_unpoison((void *)range->region, size, size);
+		bsa_unpoison((void *)range->region, range->region_size,
+			     range->region_size);
 	}
 	/* Regions change hands only when nobody reads their metadata. */
-	synchronize_rcu();
+	bsa_pagemap_sync();
 	while (nr--)
 		kvfree(buddy->section[nr]->side);
 	mutex_unlock(&bsa_pagemap_mutex);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_destroy);
 
-/**
- * bsa_buddy_section - describe one section
- * @buddy: the allocator
- * @index: in the order of registration
- * @info: filled in
- *
- * Return: 0, or -EINVAL if there is no such section.
+/*
+ * Describe a section, by its index in the order of registration. Return 0, or
+ * -EINVAL if there is no such section.
  */
 int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
 		      struct bsa_section_info *info)
@@ -264,12 +224,14 @@ int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
 	if (index >= smp_load_acquire(&buddy->nr_sections))
 		return -EINVAL;
 	section = buddy->section[index];
-	info->start = section->range.start;
-	info->phys = PFN_PHYS(section->pfn);
-	info->size = section->range.nr_pages << PAGE_SHIFT;
-	info->total_pages = section->range.nr_pages;
-	info->free_pages = READ_ONCE(section->free_pages);
-	info->low = section->low;
+	*info = (struct bsa_section_info) {
+		.start = section->range.start,
+		.phys = PFN_PHYS(section->pfn),
+		.size = section->range.nr_pages << PAGE_SHIFT,
+		.total_pages = section->range.nr_pages,
+		.free_pages = READ_ONCE(section->free_pages),
+		.low = section->low,
+	};
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_buddy_section);

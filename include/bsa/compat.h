@@ -18,23 +18,18 @@
 #define MAX_PAGE_ORDER	(MAX_ORDER - 1)
 #endif
 
-#ifdef CONFIG_CONTIG_ALLOC
 /*
- * Make a range of pages free and take it, but not from anybody's CMA area. Up to
- * 6.16 a migrate type says so, from 6.17 on flags of a type of their own: passed
- * on there, that migrate type would mean the contrary.
+ * What makes alloc_contig_range() leave CMA areas alone. Up to 6.16 a migrate type
+ * says so, from 6.17 on flags of a type of their own: passed on there, that migrate
+ * type would mean the contrary.
  */
-static inline int bsa_alloc_contig_range(unsigned long start,
-					 unsigned long end, gfp_t gfp)
-{
 #ifdef ACR_FLAGS_NONE
-	acr_flags_t flags = ACR_FLAGS_NONE;
+#define BSA_CONTIG_FLAGS	ACR_FLAGS_NONE
 #else
-	unsigned int flags = MIGRATE_MOVABLE;
+#define BSA_CONTIG_FLAGS	MIGRATE_MOVABLE
 #endif
-
-	return alloc_contig_range(start, end, flags, gfp);
-}
+#ifndef CONFIG_CONTIG_ALLOC
+#define alloc_contig_range(...)	(-ENOMEM)
 #endif
 
 /*
@@ -58,59 +53,36 @@ static inline int bsa_alloc_contig_range(unsigned long start,
  * is saved. From 6.6 on whether it may allocate is a flag.
  */
 #if defined(CONFIG_STACKDEPOT) && defined(CONFIG_STACKTRACE)
-
 #define BSA_HAS_STACKS	true
-
 #ifdef STACK_DEPOT_FLAG_CAN_ALLOC
 #define BSA_STACK_SAVE	stack_depot_save_flags
 #else
 #define BSA_STACK_SAVE	__stack_depot_save
 #endif
-
-static inline unsigned int bsa_stack_trace(unsigned long *entries,
-					   unsigned int nr, unsigned int skip)
-{
-	return stack_trace_save(entries, nr, skip);
-}
-
-static inline u32 bsa_stack_save(unsigned long *entries, unsigned int nr,
-				 bool can_alloc)
-{
-#ifdef STACK_DEPOT_FLAG_CAN_ALLOC
-	return stack_depot_save_flags(entries, nr, GFP_NOWAIT | __GFP_NOWARN,
-				      can_alloc ? STACK_DEPOT_FLAG_CAN_ALLOC : 0);
+#define bsa_stack_trace	stack_trace_save
 #else
-	return __stack_depot_save(entries, nr, 0, GFP_NOWAIT | __GFP_NOWARN,
-				  can_alloc);
-#endif
-}
-
-static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
-{
-	return stack_depot_fetch(stack, entries);
-}
-
-#else
-
 #define BSA_HAS_STACKS	false
-
-static inline unsigned int bsa_stack_trace(unsigned long *entries,
-					   unsigned int nr, unsigned int skip)
-{
-	return 0;
-}
+#define bsa_stack_trace(...)	0
+#endif
 
 static inline u32 bsa_stack_save(unsigned long *entries, unsigned int nr,
 				 bool can_alloc)
 {
-	return 0;
+	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+
+	if (!BSA_HAS_STACKS)
+		return 0;
+#ifdef STACK_DEPOT_FLAG_CAN_ALLOC
+	return stack_depot_save_flags(entries, nr, gfp, can_alloc ?
+				      STACK_DEPOT_FLAG_CAN_ALLOC : 0);
+#else
+	return __stack_depot_save(entries, nr, 0, gfp, can_alloc);
+#endif
 }
 
 static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
 {
-	return 0;
+	return BSA_HAS_STACKS ? stack_depot_fetch(stack, entries) : 0;
 }
-
-#endif
 
 #endif /* _BSA_COMPAT_H */

@@ -9,20 +9,16 @@
 
 extern unsigned long bsa_debug_flags;
 
-int bsa_heap_init(struct bsa_heap *heap, unsigned long flags);
-int bsa_heap_reserve(struct bsa_heap *heap, size_t bytes, int node, bool low);
-void bsa_heap_exit(struct bsa_heap *heap, bool keep);
-void bsa_heap_register(struct bsa_heap *heap);
+int bsa_check_node(const char *name, int node);
+int bsa_heap_start(struct bsa_heap *heap, size_t size, size_t lowmem, int node,
+		   unsigned long flags);
 void bsa_heaps_exit(void);
 
 struct bsa_heap *bsa_heap_by_id(unsigned int id);
 void bsa_heaps_for_each(void (*fn)(struct bsa_heap *heap, void *data),
 			void *data);
 
-/**
- * bsa_heap_or_default - the heap that a caller of an exported call means
- * @heap: the heap; NULL is the default heap
- */
+/* The heap that a caller of an exported call means. */
 static inline struct bsa_heap *bsa_heap_or_default(struct bsa_heap *heap)
 {
 	return heap ?: &bsa_default_heap;

@@ -112,10 +112,7 @@ static inline bool bsa_page_is_slab(const struct bsa_page *page)
 	return READ_ONCE(page->state) >= BSA_PAGE_SLAB_ACTIVE;
 }
 
-/*
- * The map has two levels. The upper one has an entry for each 2 MiB of the
- * kernel's linear mapping; the lower one is a leaf with an entry for each page.
- */
+/* A leaf of the map is for 2 MiB. */
 #define BSA_LEAF_SHIFT		21
 #define BSA_LEAF_PAGES		(1UL << (BSA_LEAF_SHIFT - PAGE_SHIFT))
 
@@ -127,6 +124,8 @@ static inline bool bsa_page_is_slab(const struct bsa_page *page)
 struct bsa_leaf {
 	struct bsa_page *page[BSA_LEAF_PAGES];
 };
+
+static_assert(sizeof(struct bsa_leaf) <= PAGE_SIZE);
 
 /**
  * struct bsa_pagemap - from an address to the descriptor of its page
@@ -152,7 +151,6 @@ struct bsa_pagemap {
  * @start: virtual address of the first managed page
  * @nr_pages: number of managed pages
  * @pages: their descriptors
- * @leaves: memory for the leaves that cover the pages, in the region's prefix
  */
 struct bsa_range {
 	struct list_head node;
@@ -161,7 +159,6 @@ struct bsa_range {
 	unsigned long start;
 	unsigned long nr_pages;
 	struct bsa_page *pages;
-	struct bsa_leaf *leaves;
 };
 
 extern struct mutex bsa_pagemap_mutex;
@@ -171,27 +168,23 @@ extern struct bsa_page bsa_no_page;
 int bsa_pagemap_init(void);
 void bsa_pagemap_exit(void);
 int bsa_pagemap_grow(unsigned long nr);
-int bsa_pagemap_check(unsigned long region, size_t size);
+int bsa_pagemap_prepare(unsigned long region, size_t size);
 void bsa_pagemap_add(struct bsa_range *range);
 void bsa_pagemap_remove(struct bsa_range *range);
+void bsa_pagemap_sync(void);
 void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 		     struct bsa_page *page, bool head);
-unsigned long bsa_pagemap_nr_leaves(unsigned long nr_pages);
 
-/**
- * bsa_page_of - the descriptor that is responsible for an address
- * @ptr: any value at all
- *
- * For the result to stay valid the caller holds something live in the section,
- * or has preemption off.
- *
- * Return: the descriptor; &bsa_no_page if no heap manages the address.
+/*
+ * The descriptor that is responsible for an address, which may be any value at
+ * all; &bsa_no_page if no heap manages it. For the result to stay valid the caller
+ * holds something live in the section, or has preemption off.
  */
 static __always_inline struct bsa_page *bsa_page_of(const void *ptr)
 {
 	unsigned long offset = (unsigned long)ptr - PAGE_OFFSET;
 	unsigned long granule = offset >> BSA_LEAF_SHIFT;
-	/* Pairs with the releases in bsa_pagemap_grow() and set_leaf(). */
+	/* Pairs with the releases in pagemap.c. */
 	const struct bsa_pagemap *map = READ_ONCE(bsa_pagemap);
 
 	if (unlikely(granule >= map->nr))

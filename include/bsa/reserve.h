@@ -8,15 +8,17 @@
 struct zone;
 
 /**
- * struct bsa_extent - physically contiguous pages taken from the kernel
- * @node: link in the list of what was reserved, in ascending order
+ * struct bsa_extent - physically contiguous pages that are held
+ * @node: link in a list; of what was reserved in ascending order
  * @pfn: physical page number of the first page
  * @nr_pages: number of pages
+ * @reserved: they are the kernel's, which gets them back
  */
 struct bsa_extent {
 	struct list_head node;
 	unsigned long pfn;
 	unsigned long nr_pages;
+	bool reserved;
 };
 
 /**
@@ -41,7 +43,6 @@ int bsa_reserve(struct list_head *extents, struct bsa_reservation *want);
 unsigned long bsa_unreserve(struct list_head *extents);
 void bsa_abandon(struct list_head *extents);
 void bsa_hold(const struct bsa_extent *extent);
-unsigned long bsa_unhold(struct list_head *extents);
 
 bool bsa_zone_may_stay(struct zone *zone);
 bool bsa_may_take(const struct bsa_reservation *want, unsigned long pfn,

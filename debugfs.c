@@ -10,9 +10,10 @@
  *   validate   reading it checks the whole heap, and says what is wrong
  *   objects    with debug=: what callers hold, by call chain, the largest part
  *              first
+ *   trim       writing anything gives back all that is cached
  *
- * Everything here only reads. Counters of other CPUs are read as they are, so
- * the figures agree with each other at a quiet moment.
+ * All others only read. Counters of other CPUs are read as they are, so the
+ * figures agree with each other at a quiet moment.
  */
 #include <bsa/compat.h>
 #include <bsa/debug.h>
@@ -262,6 +263,19 @@ static const struct file_operations validate_fops = {
 	.release = single_release,
 };
 
+/* The heap stays: whoever takes its files away waits until this returns. */
+static ssize_t trim_write(struct file *file, const char __user *text,
+			  size_t len, loff_t *pos)
+{
+	bsa_heap_trim(file_inode(file)->i_private);
+	return len;
+}
+
+static const struct file_operations trim_fops = {
+	.owner = THIS_MODULE,
+	.write = trim_write,
+};
+
 /**
  * bsa_debugfs_add - make the files of a heap
  * @heap: the heap
@@ -279,6 +293,7 @@ void bsa_debugfs_add(struct bsa_heap *heap)
 	debugfs_create_file("stat", 0400, heap->debugfs, heap, &stat_fops);
 	debugfs_create_file("validate", 0400, heap->debugfs, heap,
 			    &validate_fops);
+	debugfs_create_file("trim", 0200, heap->debugfs, heap, &trim_fops);
 	if (heap->debug)
 		debugfs_create_file("objects", 0400, heap->debugfs, heap,
 				    &objects_fops);
@@ -300,7 +315,7 @@ bool bsa_debugfs_has(const char *name)
  * bsa_debugfs_remove - remove the files of a heap
  * @heap: the heap
  *
- * Waits for whoever is reading one.
+ * Waits for whoever is reading or writing one.
  */
 void bsa_debugfs_remove(struct bsa_heap *heap)
 {

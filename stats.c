@@ -83,79 +83,59 @@ size_t bsa_heap_managed_bytes(struct bsa_heap *heap)
 }
 EXPORT_SYMBOL_GPL(bsa_heap_managed_bytes);
 
-/**
- * struct counts - sums over all CPUs
- * @objects: slab objects
- * @blocks: blocks of pages
- * @pages: pages in those
- * @slab_pages: pages of slabs
- */
-struct counts {
-	unsigned long objects;
-	unsigned long blocks;
-	unsigned long pages;
-	unsigned long slab_pages;
-};
-
-static void count_taken(struct bsa_heap *heap, struct counts *taken)
+/* What the plain allocator has done and holds, whatever debug= makes of it. */
+static struct bsa_stats plain_stats(struct bsa_heap *heap)
 {
-	unsigned int i;
+	unsigned long blocks = 0, slab_pages = 0, nr;
+	struct bsa_stats stats = {};
 	struct bsa_cpu *c;
+	unsigned int i;
 
 	bsa_for_each_owner(c, heap) {
-		for (i = 0; i < BSA_ALL_CLASSES; i++)
-			taken->objects += READ_ONCE(c->slabs.class[i].allocs);
-		for (i = 0; i < BSA_NR_ORDERS; i++) {
-			unsigned long nr = READ_ONCE(c->kept[i].allocs);
-
-			taken->blocks += nr;
-			taken->pages += nr << i;
+		for (i = 0; i < BSA_ALL_CLASSES; i++) {
+			stats.live_objects += READ_ONCE(c->slabs.class[i].allocs);
+			stats.drains += READ_ONCE(c->slabs.class[i].drains);
+			stats.refills += READ_ONCE(c->slabs.class[i].refills);
 		}
-		taken->slab_pages += READ_ONCE(c->slab_pages);
+		for (i = 0; i < BSA_NR_ORDERS; i++) {
+			blocks += READ_ONCE(c->kept[i].allocs);
+			stats.live_pages += READ_ONCE(c->kept[i].allocs) << i;
+		}
+		slab_pages += READ_ONCE(c->slab_pages);
+		stats.remote_frees += READ_ONCE(c->remote_frees);
+		stats.failures += READ_ONCE(c->failures);
 	}
-}
-
-static void count_back(struct bsa_heap *heap, struct counts *back)
-{
-	unsigned int i;
-	struct bsa_cpu *c;
-
+	stats.allocs = stats.live_objects + blocks;
 	/* What is counted below was done after what is counted above. */
 	smp_rmb();
 	bsa_for_each_owner(c, heap) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++)
-			back->objects += READ_ONCE(c->slabs.frees[i]);
-		back->objects += READ_ONCE(c->remote_frees) +
-				 READ_ONCE(c->listed_frees);
-		back->objects -= READ_ONCE(c->slabs.conflicts) +
-				 READ_ONCE(c->conflicts);
+			stats.live_objects -= READ_ONCE(c->slabs.frees[i]);
+		stats.live_objects -= READ_ONCE(c->remote_frees) +
+				      READ_ONCE(c->listed_frees);
+		stats.live_objects += READ_ONCE(c->slabs.conflicts) +
+				      READ_ONCE(c->conflicts);
 		for (i = 0; i < BSA_NR_ORDERS; i++) {
-			unsigned long nr = READ_ONCE(c->kept[i].frees);
-
-			back->blocks += nr;
-			back->pages += nr << i;
+			blocks -= READ_ONCE(c->kept[i].frees);
+			stats.live_pages -= READ_ONCE(c->kept[i].frees) << i;
 		}
-		back->pages += READ_ONCE(c->shrunk_pages);
-		back->slab_pages += READ_ONCE(c->slab_pages_back);
+		stats.live_pages -= READ_ONCE(c->shrunk_pages);
+		slab_pages -= READ_ONCE(c->slab_pages_back);
 	}
-}
+	stats.live_objects = max_t(long, stats.live_objects, 0);
+	stats.live_pages = max_t(long, stats.live_pages, 0);
+	stats.frees = stats.allocs - stats.live_objects - max_t(long, blocks, 0);
 
-static unsigned long held(unsigned long taken, unsigned long back)
-{
-	return taken > back ? taken - back : 0;
-}
-
-/* Pages in allocations, in slabs and in blocks of bitmaps. */
-static unsigned long pages_in_use(struct bsa_heap *heap,
-				  const struct counts *taken,
-				  const struct counts *back)
-{
-	unsigned long nr = held(taken->pages, back->pages) +
-			   held(taken->slab_pages, back->slab_pages) +
-			   ((unsigned long)READ_ONCE(heap->buddy.nr_bitmap_blocks)
-				<< BSA_BITMAP_ORDER);
-
-	return min(nr, READ_ONCE(heap->buddy.total_pages));
+	stats.sections = bsa_heap_nr_sections(heap);
+	stats.total_pages = bsa_heap_nr_pages(heap);
+	/* In allocations, in slabs and in blocks of bitmaps. */
+	nr = stats.live_pages + max_t(long, slab_pages, 0) +
+	     ((unsigned long)READ_ONCE(heap->buddy.nr_bitmap_blocks) << BSA_BITMAP_ORDER);
+	nr = min(nr, stats.total_pages);
+	stats.free_pages = stats.total_pages - nr;
+	stats.managed_bytes = stats.total_pages << PAGE_SHIFT;
+	stats.allocated_bytes = nr << PAGE_SHIFT;
+	return stats;
 }
 
 /**
@@ -166,13 +146,7 @@ static unsigned long pages_in_use(struct bsa_heap *heap,
  */
 unsigned long bsa_heap_nr_free_pages(struct bsa_heap *heap)
 {
-	struct counts taken = {}, back = {};
-
-	heap = bsa_heap_or_default(heap);
-	count_taken(heap, &taken);
-	count_back(heap, &back);
-	return READ_ONCE(heap->buddy.total_pages) -
-	       pages_in_use(heap, &taken, &back);
+	return plain_stats(bsa_heap_or_default(heap)).free_pages;
 }
 EXPORT_SYMBOL_GPL(bsa_heap_nr_free_pages);
 
@@ -186,8 +160,7 @@ EXPORT_SYMBOL_GPL(bsa_heap_nr_free_pages);
  */
 size_t bsa_heap_allocated_bytes(struct bsa_heap *heap)
 {
-	return (bsa_heap_nr_pages(heap) - bsa_heap_nr_free_pages(heap))
-		<< PAGE_SHIFT;
+	return plain_stats(bsa_heap_or_default(heap)).allocated_bytes;
 }
 EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
 
@@ -200,35 +173,10 @@ EXPORT_SYMBOL_GPL(bsa_heap_allocated_bytes);
  */
 void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 {
-	struct counts taken = {}, back = {};
 	unsigned int i;
-	struct bsa_cpu *c;
 
 	heap = bsa_heap_or_default(heap);
-	memset(stats, 0, sizeof(*stats));
-	count_taken(heap, &taken);
-	count_back(heap, &back);
-	stats->sections = bsa_heap_nr_sections(heap);
-	stats->total_pages = bsa_heap_nr_pages(heap);
-	stats->free_pages = stats->total_pages -
-			    pages_in_use(heap, &taken, &back);
-	stats->managed_bytes = stats->total_pages << PAGE_SHIFT;
-	stats->allocated_bytes = (stats->total_pages - stats->free_pages)
-				 << PAGE_SHIFT;
-	stats->live_objects = held(taken.objects, back.objects);
-	stats->live_pages = held(taken.pages, back.pages);
-	stats->allocs = taken.objects + taken.blocks;
-	stats->frees = stats->allocs - stats->live_objects -
-		       held(taken.blocks, back.blocks);
-
-	bsa_for_each_owner(c, heap) {
-		for (i = 0; i < BSA_ALL_CLASSES; i++) {
-			stats->drains += READ_ONCE(c->slabs.class[i].drains);
-			stats->refills += READ_ONCE(c->slabs.class[i].refills);
-		}
-		stats->remote_frees += READ_ONCE(c->remote_frees);
-		stats->failures += READ_ONCE(c->failures);
-	}
+	*stats = plain_stats(heap);
 	for (i = 0; i < BSA_NR_REFUSED; i++)
 		stats->refused_frees += bsa_heap_refused(heap, i);
 	if (heap->debug)
@@ -236,12 +184,9 @@ void bsa_heap_get_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 }
 EXPORT_SYMBOL_GPL(bsa_heap_get_stats);
 
-/**
- * bsa_heap_refused - frees that were refused
- * @heap: the heap
- * @why: for this reason
- *
- * What two have freed at once, and was found later, counts as freed twice.
+/*
+ * How many frees were refused for this reason. What two have freed at once, and was
+ * found later, counts as freed twice.
  */
 unsigned long bsa_heap_refused(struct bsa_heap *heap, enum bsa_refused why)
 {
@@ -258,24 +203,13 @@ unsigned long bsa_heap_refused(struct bsa_heap *heap, enum bsa_refused why)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_heap_refused);
 
-/**
- * bsa_plain_live_objects - slab objects that are in use, by callers or by debug=
- * @heap: the heap
- */
+/* Slab objects that are in use, by callers or by debug=. */
 unsigned long bsa_plain_live_objects(struct bsa_heap *heap)
 {
-	struct counts taken = {}, back = {};
-
-	count_taken(heap, &taken);
-	count_back(heap, &back);
-	return held(taken.objects, back.objects);
+	return plain_stats(heap).live_objects;
 }
 
-/**
- * bsa_percpu_kept_pages - free pages that are kept for some CPU
- * @heap: the heap
- * @section: index of the section that they belong to; -1: any
- */
+/* Free pages that are kept for some CPU; of section @section, or (-1) of any. */
 unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section)
 {
 	unsigned long nr = 0;

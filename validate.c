@@ -17,20 +17,19 @@
  *   counts   (q) numbers of blocks, slabs and objects are what has been counted
  *   bytes    with debug=, red zones and poison are as they were left
  *
- * Descriptors are looked at in steps. Unless the caller knows that nobody is
- * inside a call, all other CPUs are stopped during each of them: then none is
- * inside a section without preemption, which is where all of this may be untrue
- * for a moment. Between two steps they go on, and what is wrong is told. So what
- * is compared over the whole heap (q) is looked at only if the caller says that the
- * heap is quiet, and then nobody is ever stopped. For bytes nobody is stopped
- * either, see records.c. NMIs are not stopped: one that frees at that moment may be
- * taken for an error.
+ * One walk goes over the pages of each section, the sections and the owners, in
+ * steps. Unless the caller knows that nobody is inside a call, all other CPUs are
+ * stopped during each of them: then none is inside a section without preemption,
+ * which is where all of this may be untrue for a moment. Between two steps they go
+ * on. So what is compared over the whole heap (q) is looked at only if the caller
+ * says that the heap is quiet, and then nobody is ever stopped. For bytes nobody is
+ * stopped either, see records.c. NMIs are not stopped: one that frees at that moment
+ * may be taken for an error.
  *
  * A damaged heap must not take the checker with it: no pointer is followed
  * before it is known to lead to a descriptor of the heap.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
+#include <bsa/bitmap.h>
 #include <bsa/compat.h>
 #include <bsa/debug.h>
 #include <bsa/validate.h>
@@ -39,434 +38,499 @@
 #include <linux/seq_file.h>
 #include <linux/stop_machine.h>
 
-/* Of more errors only the number is told. */
+/* Of more errors only the number is told. There is room for so many lines. */
 #define MAX_LINES	20
 
-/* Pages in a step. Each takes about 100 instructions, a slab some more. */
+/* Pages in a step. Each takes about 100 instructions. */
 #define STEP		128
 
-/* What it takes to look at two guards, in pages. */
+/* What it takes to look at two guards, and at a slab or an owner, in pages. */
 #define GUARD_COST	16
-
-/*
- * What is said
- */
+#define SLAB_COST	6
 
 /**
- * bsa_check_err - something is wrong
- * @check: the check
- * @format: what it is, as of printk()
+ * struct check - one look at a heap
+ * @heap: the heap
+ * @m: where to say what is wrong; NULL: the log
+ * @quiet: nobody is inside a call
+ * @section: index of the section that is looked at
+ * @index: page of it that is next
+ * @next: owner that is next, when all pages have been looked at
+ * @budget: what may still be looked at in this step, in pages
+ * @errors: what is wrong
+ * @text: lines that are still to be told
+ * @pages: pages in blocks of each state, by the state of the first page
+ * @blocks: their number
+ * @listed: blocks of a state that sections and owners say they have
+ * @free_pages: free pages that sections say they have
+ * @total_pages: pages that they have
+ * @held: pages that callers got and have not given back
+ * @live: objects that are free in no bitmap, less those that are free in both:
+ *	these have been counted twice
+ * @deferred: descriptors that say they wait for a lock
  */
-void bsa_check_err(struct bsa_check *check, const char *format, ...)
+struct check {
+	struct bsa_heap *heap;
+	struct seq_file *m;
+	bool quiet;
+	unsigned int section;
+	unsigned long index;
+	struct bsa_cpu *next;
+	int budget;
+	unsigned long errors;
+	char text[BSA_REPORT_LEN];
+	unsigned long pages[BSA_PAGE_SLAB_EMPTY + 1];
+	unsigned long blocks[BSA_PAGE_SLAB_EMPTY + 1];
+	unsigned long listed[BSA_PAGE_SLAB_EMPTY + 1];
+	unsigned long free_pages;
+	unsigned long total_pages;
+	unsigned long held;
+	unsigned long live;
+	unsigned long deferred;
+};
+
+/* The section that has a descriptor, which may be any value; NULL if none has. */
+static struct bsa_section *section_of(struct check *check,
+				      const struct bsa_page *page)
 {
+	struct bsa_buddy *buddy = &check->heap->buddy;
+	struct bsa_section *section;
+	unsigned int i;
+
+	/* Mostly it is the one that is looked at. */
+	for (i = 0; i < buddy->nr_sections; i++) {
+		section = buddy->section[(check->section + i) % buddy->nr_sections];
+		check->budget -= i % 8 == 7;
+		if (page >= section->range.pages &&
+		    page < section->range.pages + section->range.nr_pages &&
+		    IS_ALIGNED((unsigned long)page, sizeof(*page)))
+			return section;
+	}
+	return NULL;
+}
+
+/* The address of a page of the heap; its descriptor may name a wrong section. */
+static void *address_of(struct check *check, const struct bsa_page *page)
+{
+	const struct bsa_range *range = &section_of(check, page)->range;
+
+	return (void *)range->start + ((page - range->pages) << PAGE_SHIFT);
+}
+
+/* Note an error down, with the number of the page; NULL: the text names the place. */
+static __printf(3, 4) void wrong(struct check *check, const struct bsa_page *page,
+				 const char *format, ...)
+{
+	size_t len = strlen(check->text);
 	va_list args;
 
 	if (check->errors++ >= MAX_LINES)
 		return;
+	if (page)
+		len = bsa_say(check->text, len, "page %#lx: ",
+			      PHYS_PFN(__pa(address_of(check, page))));
 	va_start(args, format);
-	check->len += vscnprintf(check->text + check->len,
-				 BSA_REPORT_LEN - check->len, format, args);
+	vscnprintf(check->text + len, BSA_REPORT_LEN - len, format, args);
 	va_end(args);
-	check->len = bsa_say(check->text, check->len, "\n");
 }
 
-static void tell(struct bsa_check *check)
+static void tell(struct check *check)
 {
-	if (!check->len)
-		return;
 	if (check->m)
 		seq_puts(check->m, check->text);
 	else
 		bsa_print_lines(check->heap, check->text);
-	check->len = 0;
-}
-
-/**
- * bsa_check_same - compare two numbers that are to be the same
- * @check: the check
- * @what: of what
- * @is: what somebody says
- * @should_be: what has been counted
- */
-void bsa_check_same(struct bsa_check *check, const char *what, unsigned long is,
-		    unsigned long should_be)
-{
-	if (is != should_be)
-		bsa_check_err(check, "%s: %lu, but there are %lu", what, is,
-			      should_be);
-}
-
-/*
- * Descriptors and lists of them
- */
-
-static bool has_page(const struct bsa_section *section,
-		     const struct bsa_page *page)
-{
-	const struct bsa_range *range = &section->range;
-
-	return page >= range->pages && page < range->pages + range->nr_pages &&
-	       IS_ALIGNED((unsigned long)page, sizeof(*page));
-}
-
-/**
- * bsa_check_section_of - the section whose descriptors a page is one of
- * @check: the check
- * @page: any value
- *
- * Return: NULL if it is none at all.
- */
-struct bsa_section *bsa_check_section_of(struct bsa_check *check,
-					 const struct bsa_page *page)
-{
-	struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned int i;
-
-	/* Mostly it is the one that is looked at. */
-	if (check->section < buddy->nr_sections &&
-	    has_page(buddy->section[check->section], page))
-		return buddy->section[check->section];
-	check->budget -= buddy->nr_sections / 8;
-	for (i = 0; i < buddy->nr_sections; i++)
-		if (has_page(buddy->section[i], page))
-			return buddy->section[i];
-	return NULL;
-}
-
-/**
- * bsa_check_pfn - how a page is named in what is told
- * @check: the check
- * @page: a descriptor of the heap
- */
-unsigned long bsa_check_pfn(struct bsa_check *check,
-			    const struct bsa_page *page)
-{
-	const struct bsa_section *section = bsa_check_section_of(check, page);
-
-	return section->pfn + (page - section->range.pages);
+	check->text[0] = '\0';
 }
 
 /* Is this a link of a list that consists of descriptors and its head? */
-static bool is_link(struct bsa_check *check, const struct list_head *node,
+static bool is_link(struct check *check, const struct list_head *node,
 		    const struct list_head *head)
 {
 	return node == head ||
-	       bsa_check_section_of(check,
-				    list_entry(node, struct bsa_page, list));
+	       section_of(check, list_entry(node, struct bsa_page, list));
 }
 
-/**
- * bsa_check_links - check that the neighbours of a page on a list are that
- * @check: the check
- * @page: the page
- * @head: the list that it should be on
- */
-void bsa_check_links(struct bsa_check *check, struct bsa_page *page,
-		     struct list_head *head)
+/* Do the neighbours of a page on a list lead back to it? */
+static void check_links(struct check *check, const struct bsa_page *page,
+			const struct list_head *head)
 {
 	const struct list_head *node = &page->list;
 
 	if (!is_link(check, node->next, head) || node->next->prev != node ||
 	    !is_link(check, node->prev, head) || node->prev->next != node)
-		bsa_check_err(check, "page %#lx: the list is broken there",
-			      bsa_check_pfn(check, page));
+		wrong(check, page, "the list is broken there\n");
+}
+
+/* How many nodes a list has, or @max + 1: a damaged one may have no end. */
+static unsigned long length(const struct llist_node *node, unsigned long max)
+{
+	unsigned long nr = 0;
+
+	for (; node && nr <= max; node = node->next)
+		nr++;
+	return nr;
+}
+
+/*
+ * Slabs and their bitmaps
+ */
+
+/* Does what a slab knows of its form fit together? */
+static bool has_form(const struct bsa_page *slab)
+{
+	unsigned long size = PAGE_SIZE << slab->order, unit;
+	unsigned long most = slab->free == &slab->free0 ? BITS_PER_LONG :
+							  BSA_MAX_OBJECTS;
+
+	if (slab->class >= BSA_ALL_CLASSES)
+		return false;
+	unit = bsa_class_unit(slab->class);
+	return (!slab->order || slab->order == bsa_slab_order(slab->class)) &&
+	       slab->mask == size - 1 && slab->shift == __ffs(unit) &&
+	       slab->bits == min(size / unit, most);
+}
+
+/* Does a slab have bitmaps that may be read? */
+static bool has_bitmaps(struct check *check, const struct bsa_page *slab)
+{
+	struct bsa_section *section;
+	struct bsa_bitmap *bitmap;
+	struct bsa_page *block;
+	size_t slot;
+
+	if (slab->free == &slab->free0)
+		return true;
+	block = bsa_page_of(slab->free);
+	section = section_of(check, block);
+	if (!section)
+		return false;
+	block = bsa_buddy_head(section, block);
+	bitmap = address_of(check, block) + PAGE_SIZE;
+	slot = ((void *)slab->free - (void *)bitmap) / sizeof(*bitmap);
+	return block->state == BSA_PAGE_BITMAPS && slot < BSA_NR_BITMAPS &&
+	       slab->free == bitmap[slot].free && bitmap[slot].page == slab &&
+	       !test_bit(slot, &block->free0);
+}
+
+/* Does the state of a slab go with its objects, its owner and the lists? */
+static bool is_in_place(struct check *check, const struct bsa_page *slab,
+			unsigned int nr_free)
+{
+	bool is_full = slab->state == BSA_PAGE_SLAB_FULL;
+	struct bsa_shelf *shelf;
+	struct bsa_cpu *c;
+
+	bsa_for_each_owner(c, check->heap)
+		if (c->slabs.number == (slab->owner & ~BSA_OWNER_FULL))
+			break;
+	if (!c || !!(slab->owner & BSA_OWNER_FULL) != is_full)
+		return false;
+	shelf = &c->slabs.shelf[slab->class];
+	switch (slab->state) {
+	case BSA_PAGE_SLAB_PARTIAL:
+		check_links(check, slab, &shelf->partial);
+		return nr_free;
+	case BSA_PAGE_SLAB_EMPTY:
+		return nr_free == bsa_slab_capacity(slab) && shelf->empty == slab;
+	case BSA_PAGE_SLAB_FULL:
+		/* What waits for somebody to look at it may have some. */
+		return !nr_free || slab->node.next != BSA_NOT_DEFERRED;
+	default:
+		return true;
+	}
+}
+
+static void check_slab(struct check *check, const struct bsa_page *slab)
+{
+	unsigned long free, remote, objects;
+	unsigned int nr_free = 0, i;
+
+	check->budget -= SLAB_COST + nr_cpu_ids / 16;
+	if (!has_form(slab)) {
+		wrong(check, slab, "slab of class %u, order %u, mask %#x, shift %u, %u bits\n",
+		      slab->class, slab->order, slab->mask, slab->shift, slab->bits);
+		return;
+	}
+	if (!has_bitmaps(check, slab)) {
+		wrong(check, slab, "its bitmap is at %p\n", slab->free);
+		return;
+	}
+	for (i = 0; i < bsa_slab_words(slab); i++) {
+		free = READ_ONCE(slab->free[i]);
+		remote = READ_ONCE(slab->free[BSA_REMOTE + i]);
+		objects = bsa_slab_objects(slab, i);
+		if (free & ~objects || ~(remote | objects))
+			wrong(check, slab, "word %u of its bitmaps: %#lx, %#lx; objects: %#lx\n",
+			      i, free, remote, objects);
+		nr_free += hweight_long((free | remote) & objects);
+		check->live -= hweight_long(free & remote & objects);
+	}
+	check->live += bsa_slab_capacity(slab) - nr_free;
+	if (!is_in_place(check, slab, nr_free))
+		wrong(check, slab, "state %u with %u of %u objects free, owner %#x\n",
+		      slab->state, nr_free, bsa_slab_capacity(slab), slab->owner);
+}
+
+static void check_bitmaps(struct check *check, const struct bsa_page *block)
+{
+	struct bsa_buddy *buddy = &check->heap->buddy;
+
+	check->budget -= GUARD_COST;
+	if (block->order != BSA_BITMAP_ORDER || block->free0 & ~BSA_ALL_BITMAPS)
+		wrong(check, block, "order %u, free bitmaps %#lx\n", block->order,
+		      block->free0);
+	check_links(check, block, block->free0 ? &buddy->room : &buddy->crowded);
+	if (bsa_bitmap_damaged(buddy, block))
+		wrong(check, block, "a guard of its bitmaps was overwritten\n");
 }
 
 /*
  * Pages
  */
 
-static void check_free_block(struct bsa_check *check, struct bsa_section *section,
-			     unsigned long index)
+/* Does the block with this head reach as far as a page at or behind it? */
+static bool reaches(const struct bsa_page *head, const struct bsa_page *page)
 {
-	struct bsa_page *page = &section->range.pages[index], *other;
-	unsigned long buddy = ((section->pfn + index) ^ 1UL << page->order) -
-			      section->pfn;
-
-	if (page->order >= BSA_MAX_PAGE_ORDER ||
-	    buddy >= section->range.nr_pages)
-		return;
-	other = &section->range.pages[buddy];
-	if (other->state == BSA_PAGE_FREE && other->order == page->order &&
-	    buddy > index)
-		bsa_check_err(check, "page %#lx: it and its buddy of order %u are both free",
-			      bsa_check_pfn(check, page), page->order);
+	return head->order <= BSA_MAX_PAGE_ORDER &&
+	       page - head < 1L << head->order;
 }
 
-/* The first page of the block that covers a page; NULL if none does. */
-static struct bsa_page *head_of(struct bsa_section *section,
-				unsigned long index)
+static void check_block(struct check *check, struct bsa_section *section,
+			struct bsa_page *page)
 {
-	struct bsa_page *head = &section->range.pages[index];
-	unsigned long pfn = section->pfn + index, first = index;
-	unsigned int order;
-
-	for (order = 0; head->state == BSA_PAGE_TAIL; order++) {
-		first = (pfn & ~0UL << order) - section->pfn;
-		if (order > BSA_MAX_PAGE_ORDER ||
-		    first >= section->range.nr_pages)
-			return NULL;
-		head = &section->range.pages[first];
-	}
-	if (head->order > BSA_MAX_PAGE_ORDER ||
-	    index - first >= 1UL << head->order)
-		return NULL;
-	return head;
-}
-
-/* What is true of every page, inside a block or at its head. */
-static void check_page(struct bsa_check *check, struct bsa_section *section,
-		       unsigned long index, struct bsa_page *head)
-{
-	struct bsa_page *page = &section->range.pages[index];
-	struct bsa_page *map = bsa_page_is_slab(head) ? head : page;
-	const void *addr = (void *)section->range.start + (index << PAGE_SHIFT);
-	unsigned long pfn = section->pfn + index;
-
-	check->pages[head->state]++;
-	if (page->section != section->id)
-		bsa_check_err(check, "page %#lx: section %u", pfn,
-			      page->section);
-	if (bsa_page_of(addr) != map)
-		bsa_check_err(check, "page %#lx: the map leads to %p, not to %p",
-			      pfn, bsa_page_of(addr), map);
-	check->deferred += page->node.next != BSA_NOT_DEFERRED;
-	if ((page != head || !bsa_page_is_slab(head)) &&
-	    page->owner != BSA_NOBODY)
-		bsa_check_err(check, "page %#lx: owner %#x, but it is no slab",
-			      pfn, page->owner);
-}
-
-/* What is true of a block. */
-static void check_block(struct bsa_check *check, struct bsa_section *section,
-			unsigned long index)
-{
-	struct bsa_page *page = &section->range.pages[index];
-	unsigned long pfn = section->pfn + index;
-	unsigned long nr = 1UL << page->order;
+	unsigned long index = page - section->range.pages;
+	unsigned long pfn = section->pfn + index, nr = 1UL << page->order;
 
 	if (pfn & (nr - 1) || nr > section->range.nr_pages - index)
-		bsa_check_err(check, "page %#lx: no block of order %u can be here",
-			      pfn, page->order);
-	if (index < check->covered)
-		bsa_check_err(check, "page %#lx: state %u inside a block", pfn,
-			      page->state);
-	check->covered = max(check->covered, index + nr);
-	check->blocks[page->state]++;
+		wrong(check, page, "no block of order %u can be here\n", page->order);
+	if (index && reaches(bsa_buddy_head(section, page - 1), page))
+		wrong(check, page, "state %u inside a block\n", page->state);
 	if (page->state == BSA_PAGE_FREE) {
-		check_free_block(check, section, index);
-		bsa_check_links(check, page, &section->free[page->order]);
+		check_links(check, page, &section->free[page->order]);
+		/* Each pair once, by its lower half. */
+		if (page->order < BSA_MAX_PAGE_ORDER && !(pfn & nr) &&
+		    index + nr < section->range.nr_pages &&
+		    page[nr].state == BSA_PAGE_FREE && page[nr].order == page->order)
+			wrong(check, page, "it and its buddy of order %u are both free\n",
+			      page->order);
 	} else if (page->state == BSA_PAGE_BITMAPS) {
-		bsa_check_bitmaps(check, page, pfn);
+		check_bitmaps(check, page);
 	} else if (bsa_page_is_slab(page)) {
-		bsa_check_slab(check, page, pfn);
+		check_slab(check, page);
 	}
 }
 
 /* Check a page, and the block that begins there. */
-static void check_next(struct bsa_check *check, struct bsa_section *section)
+static void check_page(struct check *check, struct bsa_section *section)
 {
-	unsigned long index = check->index++;
-	struct bsa_page *page = &section->range.pages[index];
-	struct bsa_page *head = head_of(section, index);
+	struct bsa_page *page = &section->range.pages[check->index++];
+	struct bsa_page *head = bsa_buddy_head(section, page);
+	bool is_slab = bsa_page_is_slab(head);
+	struct bsa_page *map = bsa_page_of(address_of(check, page));
 
 	check->budget--;
-	if (!head || head->state < BSA_PAGE_TAIL ||
-	    head->state > BSA_PAGE_SLAB_EMPTY) {
-		bsa_check_err(check, "page %#lx: state %u, order %u, where no such block can be",
-			      section->pfn + index, page->state, page->order);
+	if (head->state < BSA_PAGE_FREE || head->state > BSA_PAGE_SLAB_EMPTY ||
+	    !reaches(head, page)) {
+		wrong(check, page, "state %u, order %u, where no such block can be\n",
+		      page->state, page->order);
 		return;
 	}
-	check_page(check, section, index, head);
-	if (page == head)
-		check_block(check, section, index);
+	check->pages[head->state]++;
+	check->blocks[head->state] += page == head;
+	check->deferred += page->node.next != BSA_NOT_DEFERRED;
+	if (map != (is_slab ? head : page))
+		wrong(check, page, "the map leads to %p, not to it or its slab\n", map);
+	if (page->owner != BSA_NOBODY && !(is_slab && page == head))
+		wrong(check, page, "owner %#x, but it is no slab\n", page->owner);
+	if (page->section != section->id)
+		wrong(check, page, "section %u\n", page->section);
+	else if (page == head)
+		check_block(check, section, page);
 }
 
-/*
- * What can only be compared while nobody is inside a call
- */
-
-static void check_orders(struct bsa_check *check, struct bsa_section *section,
-			 unsigned int order)
+/* Check what belongs to a whole section, when all of its pages have been seen. */
+static void check_section(struct check *check, struct bsa_section *section)
 {
 	struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned long nr = section->nr_free[order];
-
-	if (list_empty(&section->free[order]) != !nr ||
-	    !!(section->orders & BIT(order)) != !!nr)
-		bsa_check_err(check, "section %u: %lu blocks of order %u, orders %#lx",
-			      section->id, nr, order, section->orders);
-	if (test_bit(section->id, buddy->fits[order]) !=
-	    (fls_long(section->orders) > order))
-		bsa_check_err(check, "section %u: orders %#lx, but fits of order %u is %u",
-			      section->id, section->orders, order,
-			      test_bit(section->id, buddy->fits[order]));
-}
-
-static void check_free_lists(struct bsa_check *check)
-{
-	struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned long pages = 0, free = 0, listed = 0;
-	struct bsa_section *section;
-	unsigned int i, order;
-
-	for (i = 0; i < buddy->nr_sections; i++) {
-		section = buddy->section[i];
-		for (order = 0; order < BSA_NR_ORDERS; order++) {
-			check_orders(check, section, order);
-			listed += section->nr_free[order];
-		}
-		pages += section->range.nr_pages;
-		free += section->free_pages;
-		if (test_bit(section->id, buddy->low) != section->low)
-			bsa_check_err(check, "section %u: low is %u, but not in the bitmap",
-				      section->id, section->low);
-	}
-	bsa_check_same(check, "free blocks on lists", listed,
-		       check->blocks[BSA_PAGE_FREE]);
-	bsa_check_same(check, "free pages of sections", free,
-		       check->pages[BSA_PAGE_FREE]);
-	bsa_check_same(check, "free pages", buddy->free_pages, free);
-	bsa_check_same(check, "pages", buddy->total_pages, pages);
-}
-
-/* Blocks that one CPU keeps, of one order and side of 4 GiB. */
-static void check_stack(struct bsa_check *check, const struct bsa_cpu *c,
-			unsigned int order, unsigned int side)
-{
-	unsigned long stack = c->kept[order].stack[side];
-	unsigned long nr = bsa_kept_nr(stack);
-	struct bsa_page *page;
-
-	for (; nr; nr--) {
-		check->kept++;
-		page = bsa_page_of((void *)(stack & PAGE_MASK));
-		if (!bsa_check_section_of(check, page)) {
-			bsa_check_err(check, "CPU %u keeps what is no page", c->cpu);
-			return;
-		}
-		if (page->state != BSA_PAGE_KEPT || page->order != order ||
-		    bsa_check_section_of(check, page)->low != side)
-			bsa_check_err(check, "page %#lx: state %u, order %u, kept for CPU %u",
-				      bsa_check_pfn(check, page), page->state,
-				      page->order, c->cpu);
-		stack = page->below;
-		if (bsa_kept_nr(stack) != nr - 1) {
-			bsa_check_err(check, "page %#lx: kept for CPU %u, %lu below it instead of %lu",
-				      bsa_check_pfn(check, page), c->cpu,
-				      bsa_kept_nr(stack), nr - 1);
-			return;
-		}
-	}
-	if (stack)
-		bsa_check_err(check, "CPU %u keeps no block of order %u, but its stack is %p",
-			      c->cpu, order, (void *)stack);
-}
-
-/* Blocks that are kept for some CPU; nobody has them. */
-static void check_kept(struct bsa_check *check)
-{
-	unsigned int order, side;
-	struct bsa_cpu *c;
-
-	bsa_for_each_owner(c, check->heap)
-		for (order = 0; order < BSA_KEPT_ORDERS; order++)
-			for (side = 0; side < 2; side++)
-				check_stack(check, c, order, side);
-}
-
-/* What waits for a lock to be had; not for ever, if the list leads nowhere. */
-static void check_deferred(struct bsa_check *check)
-{
-	struct llist_node *list[] = {
-		READ_ONCE(check->heap->buddy.deferred.first),
-		READ_ONCE(check->heap->buddy.pending),
-	};
-	unsigned long nr = 0;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(list); i++)
-		for (; list[i] && nr <= check->deferred; list[i] = list[i]->next)
-			nr++;
-	bsa_check_same(check, "deferred blocks and slabs", check->deferred, nr);
-}
-
-static void check_totals(struct bsa_check *check)
-{
-	unsigned int order;
-	struct bsa_cpu *c;
-	long held = 0;
-
-	if (!check->blind)
-		bsa_check_same(check, "live objects",
-			       bsa_plain_live_objects(check->heap) +
-			       check->conflicts, check->live);
-	bsa_for_each_owner(c, check->heap) {
-		held -= c->shrunk_pages;
-		for (order = 0; order < BSA_NR_ORDERS; order++)
-			held += (c->kept[order].allocs - c->kept[order].frees) <<
-				order;
-	}
-	bsa_check_same(check, "kept blocks", check->kept,
-		       check->blocks[BSA_PAGE_KEPT]);
-	bsa_check_same(check, "pages that callers hold", held,
-		       check->pages[BSA_PAGE_ALLOCATED]);
-}
-
-/*
- * Step by step
- */
-
-static void check_guards(struct bsa_check *check, struct bsa_section *section)
-{
 	const void *at = bsa_section_damage(section);
+	unsigned long nr;
+	unsigned int order;
+	bool fits;
 
 	check->budget -= GUARD_COST;
 	if (at)
-		bsa_check_err(check, "section %u: a guard was overwritten, %zu bytes from its start",
-			      section->id,
-			      (size_t)(at - (void *)section->range.region));
+		wrong(check, NULL, "section %u: its guard is overwritten at offset %#lx\n",
+		      section->id, (unsigned long)at - section->range.region);
+	if (!check->quiet)
+		return;
+	for (order = 0; order < BSA_NR_ORDERS; order++) {
+		nr = section->nr_free[order];
+		fits = test_bit(check->section, buddy->fits[order]);
+		if (list_empty(&section->free[order]) != !nr ||
+		    !(section->orders & BIT(order)) != !nr ||
+		    fits != (fls_long(section->orders) > order))
+			wrong(check, NULL,
+			      "section %u: %lu blocks of order %u; orders %#lx, fits %u\n",
+			      section->id, nr, order, section->orders, fits);
+		check->listed[BSA_PAGE_FREE] += nr;
+	}
+	if (test_bit(check->section, buddy->low) != section->low)
+		wrong(check, NULL, "section %u: low is %u, but not in the bitmap\n",
+		      section->id, section->low);
+	check->free_pages += section->free_pages;
+	check->total_pages += section->range.nr_pages;
 }
+
+/*
+ * Owners
+ */
+
+/* Check what an owner has of one class; the links of a slab, see is_in_place(). */
+static void check_class(struct check *check, struct bsa_cpu *c, unsigned int index)
+{
+	struct bsa_class *class = &c->slabs.class[index];
+	struct bsa_shelf *shelf = &c->slabs.shelf[index];
+	struct bsa_page *slab = class->active;
+	bool known = slab && section_of(check, slab);
+	unsigned long word, offset;
+
+	check->listed[BSA_PAGE_SLAB_ACTIVE] += !!slab;
+	check->listed[BSA_PAGE_SLAB_PARTIAL] += shelf->nr_partial;
+	check->listed[BSA_PAGE_SLAB_EMPTY] += !!shelf->empty;
+	if (class->unit != bsa_class_unit(index) || (slab ? !known : *class->word) ||
+	    list_empty(&shelf->partial) != !shelf->nr_partial)
+		wrong(check, NULL,
+		      "owner %#x: objects of class %u are %lu bytes apart; %lu partial slabs, the active one is at %p\n",
+		      c->slabs.number, index, class->unit, shelf->nr_partial, slab);
+	if (!known)
+		return;
+	word = class->word - slab->free;
+	offset = bsa_hidden(class->base) - (unsigned long)address_of(check, slab);
+	if (slab->state != BSA_PAGE_SLAB_ACTIVE || slab->class != index ||
+	    slab->owner != c->slabs.number || word >= BSA_REMOTE ||
+	    offset != word * BITS_PER_LONG * class->unit)
+		wrong(check, slab,
+		      "state %u, class %u, owner %#x; owner %#x allocates class %u from its word %ld, at offset %ld\n",
+		      slab->state, slab->class, slab->owner, c->slabs.number, index,
+		      word, offset);
+}
+
+/* Check blocks that a CPU keeps, of one order and side of 4 GiB. */
+static void check_kept(struct check *check, const struct bsa_cpu *c,
+		       unsigned int order, unsigned int side)
+{
+	unsigned long stack = c->kept[order].stack[side];
+	unsigned long nr = bsa_kept_nr(stack);
+	const struct bsa_section *section;
+	struct bsa_page *page;
+
+	check->listed[BSA_PAGE_KEPT] += nr;
+	for (; nr && bsa_kept_nr(stack) == nr; nr--) {
+		page = bsa_page_of((void *)(stack & PAGE_MASK));
+		section = section_of(check, page);
+		if (!section || section->low != side ||
+		    page->state != BSA_PAGE_KEPT || page->order != order)
+			break;
+		stack = page->below;
+	}
+	if (stack || nr)
+		wrong(check, NULL,
+		      "CPU %u keeps blocks of order %u; of the last %lu, the first is at %p\n",
+		      c->cpu, order, nr, (void *)stack);
+}
+
+static void check_owner(struct check *check, struct bsa_cpu *c)
+{
+	unsigned int i;
+
+	check->budget -= SLAB_COST;
+	/* Nobody is on a fast path; with debug= every CPU is busy for good. */
+	if (c->slabs.mark != bsa_percpu_mark(c))
+		wrong(check, NULL, "owner %#x: its mark is %p\n", c->slabs.number,
+		      (void *)c->slabs.mark);
+	for (i = 0; i < BSA_ALL_CLASSES; i++)
+		check_class(check, c, i);
+	if (!check->quiet)
+		return;
+	check->held -= c->shrunk_pages;
+	for (i = 0; i < BSA_NR_ORDERS; i++) {
+		check->held += (c->kept[i].allocs - c->kept[i].frees) << i;
+		check_kept(check, c, i, 0);
+		check_kept(check, c, i, 1);
+	}
+}
+
+/*
+ * The walk
+ */
 
 /* Look at as much as others may be stopped for; return 1 if there is more. */
 static int check_some(void *data)
 {
-	struct bsa_check *check = data;
+	struct check *check = data;
 	struct bsa_buddy *buddy = &check->heap->buddy;
 	struct bsa_section *section;
 
 	check->budget = STEP;
-	if (!check->quiet)
-		check->covered = 0;
 	while (check->budget > 0 && check->section < buddy->nr_sections) {
 		section = buddy->section[check->section];
 		if (check->index < section->range.nr_pages) {
-			check_next(check, section);
-		} else {
-			check_guards(check, section);
-			check->section++;
-			check->index = 0;
-			check->covered = 0;
+			check_page(check, section);
+			continue;
 		}
+		check_section(check, section);
+		check->section++;
+		check->index = 0;
 	}
 	while (check->budget > 0 && check->next) {
-		bsa_check_owner(check, check->next);
+		check_owner(check, check->next);
 		check->next = bsa_percpu_next(check->heap, check->next);
 	}
 	return !!check->next;
 }
 
+static void same(struct check *check, const char *what, unsigned long is,
+		 unsigned long should_be)
+{
+	if (is != should_be)
+		wrong(check, NULL, "%s: %lu, but there are %lu\n", what, is, should_be);
+}
+
+/* Compare what is said with what has been counted in a quiet heap. */
+static void check_counts(struct check *check)
+{
+	struct bsa_buddy *buddy = &check->heap->buddy;
+	unsigned long *listed = check->listed, *blocks = check->blocks;
+
+	same(check, "free blocks on lists", listed[BSA_PAGE_FREE], blocks[BSA_PAGE_FREE]);
+	same(check, "kept blocks", listed[BSA_PAGE_KEPT], blocks[BSA_PAGE_KEPT]);
+	same(check, "blocks of bitmaps", buddy->nr_bitmap_blocks, blocks[BSA_PAGE_BITMAPS]);
+	same(check, "active slabs", listed[BSA_PAGE_SLAB_ACTIVE], blocks[BSA_PAGE_SLAB_ACTIVE]);
+	same(check, "partial slabs", listed[BSA_PAGE_SLAB_PARTIAL],
+	     blocks[BSA_PAGE_SLAB_PARTIAL]);
+	same(check, "empty slabs", listed[BSA_PAGE_SLAB_EMPTY], blocks[BSA_PAGE_SLAB_EMPTY]);
+	same(check, "free pages of sections", check->free_pages, check->pages[BSA_PAGE_FREE]);
+	same(check, "free pages", buddy->free_pages, check->free_pages);
+	same(check, "pages", buddy->total_pages, check->total_pages);
+	same(check, "pages that callers hold", check->held, check->pages[BSA_PAGE_ALLOCATED]);
+	same(check, "deferred blocks and slabs", check->deferred,
+	     length(READ_ONCE(buddy->deferred.first), check->deferred) +
+	     length(READ_ONCE(buddy->pending), check->deferred));
+	same(check, "live objects", bsa_plain_live_objects(check->heap), check->live);
+}
+
+/* The report is in check->text already. */
 static void tell_bytes(void *arg, const char *text)
 {
-	struct bsa_check *check = arg;
+	struct check *check = arg;
 
 	if (check->errors++ < MAX_LINES)
-		check->len = bsa_say(check->text, check->len, "%s", text);
-	tell(check);
+		tell(check);
 }
 
 /* Look at red zones and poison. */
-static void check_bytes(struct bsa_check *check)
+static void check_bytes(struct check *check)
 {
 	struct bsa_section_info info;
 	unsigned long at;
@@ -474,78 +538,43 @@ static void check_bytes(struct bsa_check *check)
 
 	for (i = 0; !bsa_buddy_section(&check->heap->buddy, i, &info); i++) {
 		for (at = 0; at < info.size; at += PAGE_SIZE) {
-			bsa_debug_validate(check->heap,
-					   (void *)info.start + at,
-					   check->quiet, check->bytes,
-					   tell_bytes, check);
+			bsa_debug_validate(check->heap, (void *)info.start + at,
+					   check->quiet, check->text, tell_bytes,
+					   check);
 			cond_resched();
 		}
 	}
 }
 
-static void check_heap(struct bsa_check *check)
+static void say_sums(struct check *check)
 {
-	int more;
-
-	check->next = bsa_percpu_next(check->heap, NULL);
-	do {
-		more = check->quiet ? check_some(check) :
-				      stop_machine(check_some, check, NULL);
-		tell(check);
-		cond_resched();
-	} while (more);
-	if (check->quiet) {
-		check_free_lists(check);
-		bsa_check_slab_counts(check);
-		check_kept(check);
-		check_deferred(check);
-		check_totals(check);
-		tell(check);
-	}
-	if (bsa_debug_on(check->heap))
-		check_bytes(check);
-}
-
-static void say_sums(struct bsa_check *check)
-{
-	const struct bsa_buddy *buddy = &check->heap->buddy;
-	unsigned long slabs = 0, pages = 0, live = check->live;
+	unsigned long slabs = 0, pages = 0;
+	struct bsa_stats stats;
 	unsigned int state;
 
 	for (state = BSA_PAGE_SLAB_ACTIVE; state <= BSA_PAGE_SLAB_EMPTY; state++) {
 		slabs += check->blocks[state];
 		pages += check->pages[state];
 	}
-	/* Below it is live what is in quarantine. */
-	if (bsa_debug_on(check->heap))
-		live = atomic_long_read(&check->heap->debug->live_objects);
-	check->len = bsa_say(check->text, 0, "%lu errors; %u sections, %lu pages: ",
-			     check->errors, buddy->nr_sections,
-			     buddy->total_pages);
-	check->len = bsa_say(check->text, check->len, "%lu free, %lu kept, %lu allocated, ",
-			     check->pages[BSA_PAGE_FREE],
-			     check->pages[BSA_PAGE_KEPT],
-			     check->pages[BSA_PAGE_ALLOCATED]);
-	check->len = bsa_say(check->text, check->len, "%lu in %lu slabs with %lu live objects\n",
-			     pages, slabs, live);
+	bsa_heap_get_stats(check->heap, &stats);
+	bsa_say(check->text, 0,
+		"%lu errors; %lu sections, %lu pages: %lu free, %lu kept, %lu allocated, %lu in %lu slabs with %lu live objects\n",
+		check->errors, stats.sections, stats.total_pages,
+		check->pages[BSA_PAGE_FREE], check->pages[BSA_PAGE_KEPT],
+		check->pages[BSA_PAGE_ALLOCATED], pages, slabs, stats.live_objects);
 	tell(check);
 }
 
-/**
- * bsa_validate - check all that a heap knows about itself
- * @heap: the heap; NULL is the default heap
- * @m: where to say what is wrong, and what there is; NULL: what is wrong goes
- *	to the log
- * @quiet: nobody is inside a call on the heap
- *
- * Context: process, may sleep. If the heap is not quiet all other CPUs are stopped
- * again and again, for some microseconds each time.
- * Return: how much is wrong; 0 if nothing.
+/*
+ * Check all that a heap (NULL: the default heap) knows about itself, and return how
+ * much is wrong. It is told to @m, with what there is; without @m to the log. @quiet:
+ * nobody is inside a call on the heap. Otherwise all other CPUs are stopped again and
+ * again, for some microseconds each time. Process context, may sleep.
  */
 unsigned long bsa_validate(struct bsa_heap *heap, struct seq_file *m,
 			   bool quiet)
 {
-	static struct bsa_check check;
+	static struct check check;
 	static DEFINE_MUTEX(mutex);
 	unsigned long errors;
 
@@ -554,7 +583,14 @@ unsigned long bsa_validate(struct bsa_heap *heap, struct seq_file *m,
 	check.heap = heap ?: &bsa_default_heap;
 	check.m = m;
 	check.quiet = quiet;
-	check_heap(&check);
+	check.next = bsa_percpu_next(check.heap, NULL);
+	while (quiet ? check_some(&check) : stop_machine(check_some, &check, NULL))
+		cond_resched();
+	if (quiet)
+		check_counts(&check);
+	tell(&check);
+	if (bsa_debug_on(check.heap))
+		check_bytes(&check);
 	errors = check.errors;
 	if (m || errors)
 		say_sums(&check);

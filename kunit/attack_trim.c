@@ -4,7 +4,11 @@
  */
 #include "attack.h"
 
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/kthread.h>
+#include <linux/namei.h>
 #include <linux/sizes.h>
 
 #define HEAP_ORDER	8
@@ -171,12 +175,113 @@ static void trim_of_an_empty_heap_is_nothing(struct kunit *test)
 	bsa_test_expect_valid(test, NULL);
 }
 
+/*
+ * The same by a file of debugfs
+ */
+
+static struct file *open_trim_file(struct kunit *test, struct bsa_heap *heap)
+{
+	char name[BSA_NAME_LEN + 40];
+	struct file *file;
+	struct path path;
+
+	if (kern_path("/sys/kernel/debug/bsa", 0, &path))
+		kunit_skip(test, "debugfs is not mounted");
+	path_put(&path);
+	snprintf(name, sizeof(name), "/sys/kernel/debug/bsa/%s/trim", heap->name);
+	file = filp_open(name, O_WRONLY, 0);
+	if (file == ERR_PTR(-EPERM))
+		kunit_skip(test, "the kernel is locked down");
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(file), "%s", name);
+	return file;
+}
+
+/* What kernel_write() does not do for files of debugfs. Nobody reads the text. */
+static ssize_t write_to(struct file *file)
+{
+	loff_t pos = 0;
+
+	return file->f_op->write(file, NULL, 1, &pos);
+}
+
+/* At once: an open file keeps the module. */
+static void close_now(struct file *file)
+{
+	filp_close(file, NULL);
+	flush_delayed_fput();
+}
+
+static void trim_file_gives_back_what_is_cached(struct kunit *test)
+{
+	void **ptrs = bsa_test_array(test, HEAP_PAGES * PAGE_SIZE / 64 + 1);
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
+	struct file *file = open_trim_file(test, heap);
+	unsigned int i;
+	size_t nr;
+
+	/* The second write finds the file as the first one has. */
+	for (i = 0; i < 2; i++) {
+		nr = bsa_test_take_objects(heap, 64, ptrs);
+		if (num_online_cpus() > 1)
+			bsa_test_set_cpu(test, 1);
+		bsa_test_give_back(heap, nr, ptrs);
+		bsa_test_set_cpu(test, 0);
+		KUNIT_EXPECT_LT(test, heap->buddy.free_pages, HEAP_PAGES);
+		KUNIT_EXPECT_EQ(test, write_to(file), 1);
+		KUNIT_EXPECT_EQ(test, heap->buddy.free_pages, HEAP_PAGES);
+		expect_all_free(test, heap, "written to the file");
+	}
+	close_now(file);
+}
+
+static void trim_file_is_gone_with_its_heap(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
+	struct file *file = open_trim_file(test, heap);
+
+	KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+	KUNIT_EXPECT_EQ(test, write_to(file), -EIO);
+	close_now(file);
+}
+
+static int write_all_the_while(void *file)
+{
+	while (!kthread_should_stop()) {
+		write_to(file);
+		cond_resched();
+	}
+	return write_to(file);
+}
+
+static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
+{
+	struct task_struct *task;
+	struct bsa_heap *heap;
+	struct file *file;
+	unsigned int i;
+
+	attack_needs_cpus(test, 2);
+	for (i = 0; i < 20; i++) {
+		heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
+		bsa_heap_free(heap, attack_get(test, heap, 64));
+		file = open_trim_file(test, heap);
+		task = attack_thread(test, 1, write_all_the_while, file);
+		usleep_range(100, 100 * (i + 1));
+		KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+		KUNIT_EXPECT_EQ(test, kthread_stop(task), -EIO);
+		close_now(file);
+	}
+}
+
 static struct kunit_case attack_trim_cases[] = {
 	KUNIT_CASE(trim_gives_back_what_cpus_have),
 	KUNIT_CASE(trim_gives_back_what_others_have_freed),
 	KUNIT_CASE(trim_leaves_what_is_live),
 	KUNIT_CASE(trim_may_come_while_others_allocate),
 	KUNIT_CASE(trim_of_an_empty_heap_is_nothing),
+	KUNIT_CASE(trim_file_gives_back_what_is_cached),
+	KUNIT_CASE(trim_file_is_gone_with_its_heap),
+	KUNIT_CASE(heap_may_go_while_its_trim_file_is_written),
 	{}
 };
 

@@ -25,6 +25,7 @@
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/ratelimit.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/string_helpers.h>
 
@@ -222,7 +223,7 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 	extent->nr_pages = PFN_DOWN(virt_to_phys(start) + size) - extent->pfn;
 	bsa_hold(extent);
 	mutex_lock(&heaps_mutex);
-	list_add_tail(&extent->node, &heap->regions);
+	list_add_tail_rcu(&extent->node, &heap->regions);
 	mutex_unlock(&heaps_mutex);
 	return 0;
 }

@@ -41,7 +41,7 @@
  * Let nobody free pages with calls of the kernel. References and flags are as they
  * were afterwards, when bsa_unreserve() is called.
  */
-void bsa_hold(const struct bsa_extent *extent)
+void bsa_hold(struct bsa_extent *extent)
 {
 	unsigned long i;
 
@@ -51,10 +51,29 @@ void bsa_hold(const struct bsa_extent *extent)
 		/* Of what is reserved already, or belongs to slabs, the kernel takes care. */
 		if (PageReserved(page) || PageSlab(page))
 			continue;
+		extent->held = true;
 		page_ref_sub(page, HELD);
 		if (!PageCompound(page))
 			SetPageReserved(page);
 	}
+}
+
+/*
+ * Is a page still held? free_pages() of several pages may have given it to the
+ * kernel, which has reset its flags then, and its count when it is handed out.
+ */
+static bool is_held(struct page *page)
+{
+	return page_ref_count(page) < 0 &&
+	       (PageReserved(page) || PageCompound(page));
+}
+
+/* Has somebody given a page of an extent to the kernel? */
+bool bsa_is_lost(const struct bsa_extent *extent, unsigned long index)
+{
+	struct page *page = pfn_to_page(extent->pfn + index);
+
+	return extent->held && !is_held(page) && !PageReserved(page);
 }
 
 /*
@@ -86,12 +105,12 @@ static unsigned long unhold(const struct bsa_extent *extent)
 	for (i = 0; i < extent->nr_pages; i++) {
 		struct page *page = pfn_to_page(extent->pfn + i);
 
-		if (page_ref_count(page) < 0) {
+		if (is_held(page)) {
 			freed += unhold_page(page);
 			if (extent->reserved)
 				__free_page(page);
 		} else {
-			freed += extent->reserved;
+			freed += bsa_is_lost(extent, i);
 		}
 		if (i % 1024 == 0)
 			cond_resched();

@@ -14,6 +14,7 @@
  *   slabs    bitmaps, owner and state agree; no bitmap has a bit where there is no
  *            object; each slab is on the list of its state
  *   busy     no CPU has left its mark behind
+ *   held     no page has got to the kernel, as by free_pages()
  *   counts   (q) numbers of blocks, slabs and objects are what has been counted
  *   bytes    with debug=, red zones and poison are as they were left
  *
@@ -32,8 +33,10 @@
 #include <bsa/bitmap.h>
 #include <bsa/compat.h>
 #include <bsa/debug.h>
+#include <bsa/reserve.h>
 #include <bsa/validate.h>
 #include <linux/mutex.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/stop_machine.h>
@@ -520,6 +523,23 @@ static void check_counts(struct check *check)
 	same(check, "live objects", bsa_plain_live_objects(check->heap), check->live);
 }
 
+/* Is each page still the heap's? The list only gets longer while the heap is there. */
+static void check_extents(struct check *check, const struct list_head *extents)
+{
+	const struct bsa_extent *extent;
+	unsigned long i;
+
+	list_for_each_entry_rcu(extent, extents, node, true) {
+		for (i = 0; i < extent->nr_pages; i++) {
+			if (bsa_is_lost(extent, i))
+				wrong(check, NULL,
+				      "page %#lx: freed with a call of the kernel\n",
+				      extent->pfn + i);
+			cond_resched();
+		}
+	}
+}
+
 /* The report is in check->text already. */
 static void tell_bytes(void *arg, const char *text)
 {
@@ -588,6 +608,8 @@ unsigned long bsa_validate(struct bsa_heap *heap, struct seq_file *m,
 		cond_resched();
 	if (quiet)
 		check_counts(&check);
+	check_extents(&check, &check.heap->reserved);
+	check_extents(&check, &check.heap->regions);
 	tell(&check);
 	if (bsa_debug_on(check.heap))
 		check_bytes(&check);

@@ -4,17 +4,22 @@
  * put_page(), and then looks whether it is still its own
  *
  * The load fails if a page has got to somebody else. The kernel complains, which
- * is why this is no KUnit test: see scripts/guest/check.sh.
+ * is why this is no KUnit test: see scripts/guest/check.sh. With pages=N it frees N
+ * pages with free_pages() instead, and keeps its hands off them from then on.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bsa.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/string.h>
 
 /* So many pages of the kernel are looked at for one that is the heap's. */
 #define NR_LOOKED_AT	4096
+
+static unsigned int pages;
+module_param(pages, uint, 0444);
 
 static const size_t sizes[] = { 8, 512, 2048, PAGE_SIZE, 8 * PAGE_SIZE };
 static void *ptrs[ARRAY_SIZE(sizes)];
@@ -57,6 +62,13 @@ static int __init foreign_init(void)
 	unsigned int i;
 	int err = 0;
 
+	if (pages) {
+		ptrs[0] = bsa_alloc_pages(pages, PAGE_SIZE, GFP_KERNEL);
+		if (!ptrs[0])
+			return -ENOMEM;
+		free_pages((unsigned long)ptrs[0], ilog2(pages));
+		return 0;
+	}
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ptrs[i] = bsa_alloc(sizes[i], GFP_KERNEL);
 		if (!ptrs[i])
@@ -81,6 +93,8 @@ module_init(foreign_init);
 
 static void __exit foreign_exit(void)
 {
+	if (pages)
+		bsa_free_pages(ptrs[0], pages);
 }
 module_exit(foreign_exit);
 

@@ -13,12 +13,14 @@ struct zone;
  * @pfn: physical page number of the first page
  * @nr_pages: number of pages
  * @reserved: they are the kernel's, which gets them back
+ * @held: calls of the kernel do not free them
  */
 struct bsa_extent {
 	struct list_head node;
 	unsigned long pfn;
 	unsigned long nr_pages;
 	bool reserved;
+	bool held;
 };
 
 /**
@@ -42,7 +44,8 @@ struct bsa_reservation {
 int bsa_reserve(struct list_head *extents, struct bsa_reservation *want);
 unsigned long bsa_unreserve(struct list_head *extents);
 void bsa_abandon(struct list_head *extents);
-void bsa_hold(const struct bsa_extent *extent);
+void bsa_hold(struct bsa_extent *extent);
+bool bsa_is_lost(const struct bsa_extent *extent, unsigned long index);
 
 bool bsa_zone_may_stay(struct zone *zone);
 bool bsa_may_take(const struct bsa_reservation *want, unsigned long pfn,

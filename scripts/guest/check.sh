@@ -110,7 +110,7 @@ debugfs_is_for_root_and_shows_no_addresses() {
 debugfs_files_can_be_read_under_lockdown() {
 	insmod /modules/bsa.ko size=16M || return
 	find /sys/kernel/debug/bsa -type f -not -path '*/fail_alloc/*' \
-		-not -perm 400 | grep . && return 1
+		-not -name trim -not -perm 400 | grep . && return 1
 	rmmod bsa
 }
 
@@ -158,6 +158,27 @@ frees_of_the_kernel_are_complained_about() {
 	grep -q '^0 errors; ' /sys/kernel/debug/bsa/default/validate &&
 		rmmod bsa_foreign && rmmod bsa || return
 	said 'default: 5 pages were freed with calls of the kernel'
+}
+
+# There is no stopping free_pages() of several pages, but for a kernel that looks at
+# what is freed.
+pages_that_the_kernel_has_got_are_told_of() {
+	for pages in 2 4 16; do
+		dmesg -c >/dev/null
+		insmod /modules/bsa.ko size=16M || return
+		dmesg -n 1
+		insmod /modules/bsa_foreign.ko pages=$pages || return
+		dmesg -n 7
+		freed=$(grep -c 'freed with a call of the kernel$' \
+			/sys/kernel/debug/bsa/default/validate)
+		refused=$(dmesg | grep -c 'BUG: Bad page state')
+		echo "$pages pages: $freed freed, $refused complaints"
+		[ $((freed + refused)) -gt 0 ] || return
+		rmmod bsa_foreign && rmmod bsa || return
+		[ "$freed" -eq 0 ] ||
+			said "default: $freed pages were freed with calls of the kernel" ||
+			return
+	done
 }
 
 size_out_of_range_stops_the_load() {
@@ -497,7 +518,8 @@ more=
 # Where leaks are looked for, this one would be found.
 [ -e $kmemleak ] || more="$more leaked_memory_stays_reserved who_leaked_is_named"
 # KASAN and kmemleak take what kfree() gets for freed, whatever becomes of it.
-[ -e $kmemleak ] || more="$more frees_of_the_kernel_are_complained_about"
+[ -e $kmemleak ] || more="$more frees_of_the_kernel_are_complained_about
+	pages_that_the_kernel_has_got_are_told_of"
 soak=0 parameters="" filter=""
 shift
 for parameter; do

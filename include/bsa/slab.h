@@ -102,7 +102,7 @@ struct bsa_slabs {
 	struct bsa_buddy *buddy;
 	unsigned long frees[BSA_ALL_CLASSES];
 	struct bsa_class class[BSA_ALL_CLASSES] __aligned(64);
-	raw_spinlock_t lock __aligned(64);
+	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct bsa_shelf shelf[BSA_ALL_CLASSES];
 };
 

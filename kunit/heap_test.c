@@ -533,14 +533,14 @@ static void heap_serves_every_size_at_its_edges(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, size, sizes[i] > BSA_MAX_OBJECT ?
 				sizes[i] :
 				bsa_test_told(sizes[i], real_size(sizes[i])));
-		size = bsa_size_roundup(sizes[i]);
-		KUNIT_EXPECT_EQ(test, size, real_size(sizes[i]));
-		memset(ptrs[i], i, size);
+		KUNIT_EXPECT_EQ(test, bsa_size_roundup(sizes[i]),
+				real_size(sizes[i]));
+		memset(ptrs[i], i, bsa_test_told(sizes[i], real_size(sizes[i])));
 	}
-	for (i = 0; i < nr; i++)
-		KUNIT_EXPECT_TRUE(test,
-				  bsa_test_all_bytes(ptrs[i], i,
-						     real_size(sizes[i])));
+	for (i = 0; i < nr; i++) {
+		size = bsa_test_told(sizes[i], real_size(sizes[i]));
+		KUNIT_EXPECT_TRUE(test, bsa_test_all_bytes(ptrs[i], i, size));
+	}
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 1 + 3 * 9 - 1);
 	bsa_test_give_back(heap, nr, ptrs);
 }

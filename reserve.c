@@ -58,8 +58,8 @@ void bsa_hold(const struct bsa_extent *extent)
 }
 
 /*
- * Undo bsa_hold() for a page. Return true if others have dropped references that they did
- * not have: those are made up for.
+ * Undo bsa_hold() for a page. Return true if others have dropped references that
+ * they did not have: those are made up for.
  */
 static bool unhold_page(struct page *page)
 {

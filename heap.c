@@ -67,12 +67,14 @@ static void set_entry(unsigned int id, struct bsa_heap *heap)
 
 /*
  * The heap of this name, or with this handle, unless it is given up. A handle is
- * only compared, since its heap may be gone for long.
+ * only compared, since its heap may be gone for long. The caller holds a mutex.
  */
 static struct bsa_heap *find_heap(const char *name, const struct bsa_heap *handle)
 {
 	unsigned int i;
 
+	lockdep_assert(lockdep_is_held(&life_mutex) ||
+		       lockdep_is_held(&heaps_mutex));
 	for (i = 0; i < BSA_MAX_HEAPS; i++)
 		if (heaps[i] && !heaps[i]->abandoned &&
 		    (name ? !strcmp(heaps[i]->name, name) : heaps[i] == handle))

@@ -8,15 +8,10 @@
 #include <bsa/debug.h>
 #include <bsa/debugfs.h>
 #include <bsa/heap.h>
-#include <bsa/tools.h>
 #include <linux/ctype.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/moduleparam.h>
-#include <linux/nodemask.h>
-#include <linux/ratelimit.h>
 #include <linux/sizes.h>
-#include <linux/slab.h>
 #include <linux/string_helpers.h>
 
 #define MIN_SIZE	SZ_256K
@@ -58,14 +53,9 @@ static int set_bytes(const char *val, const struct kernel_param *kp)
 	return 0;
 }
 
-static int get_bytes(char *buffer, const struct kernel_param *kp)
-{
-	return sysfs_emit(buffer, "%llu\n", *(unsigned long long *)kp->arg);
-}
-
 static const struct kernel_param_ops bytes_ops = {
 	.set = set_bytes,
-	.get = get_bytes,
+	.get = param_get_ullong,
 };
 
 module_param_cb(size, &bytes_ops, &size, 0444);
@@ -132,19 +122,13 @@ static struct notifier_block module_notifier = { .notifier_call = module_event }
 
 static int check_parameters(void)
 {
-	unsigned long long max = PFN_PHYS(totalram_pages());
+	const char *name = bsa_default_heap.name;
+	size_t max = PFN_PHYS(totalram_pages());
 
-	if (size < MIN_SIZE || size > max) {
-		pr_err("size=%llu is out of range: %u to %llu bytes\n", size,
-		       MIN_SIZE, max);
-		return -EINVAL;
-	}
-	if (lowmem && (lowmem < MIN_SIZE || lowmem > min(max, SZ_4G))) {
-		pr_err("lowmem=%llu is out of range: 0, or %u to %llu bytes\n",
-		       lowmem, MIN_SIZE, min(max, SZ_4G));
-		return -EINVAL;
-	}
-	if (bsa_check_node(bsa_default_heap.name, node))
+	if (bsa_check_bytes(name, "size", size, MIN_SIZE, max) ||
+	    (lowmem && bsa_check_bytes(name, "lowmem", lowmem, MIN_SIZE,
+				       min_t(size_t, max, SZ_4G))) ||
+	    bsa_check_node(name, node))
 		return -EINVAL;
 	if (debug && bsa_debug_parse(debug, &bsa_debug_flags)) {
 		pr_err("debug=%s is not known: 0, 1, or some of the letters zpuqr\n",
@@ -174,6 +158,18 @@ static void log_reserved(struct bsa_heap *heap)
 			heap->name, text, nr, &first.phys, &end);
 }
 
+/* Modules that use a symbol hold this one, so by now nobody calls. */
+static void bsa_exit(void)
+{
+	bsa_heaps_exit();
+	bsa_debugfs_exit();
+	bsa_pagemap_exit();
+	unregister_module_notifier(&module_notifier);
+	bsa_forget_clients();
+	bsa_percpu_stop();
+}
+module_exit(bsa_exit);
+
 static int __init bsa_init(void)
 {
 	int err = check_parameters();
@@ -181,51 +177,23 @@ static int __init bsa_init(void)
 	if (err)
 		return err;
 	bsa_alloc_start();
-	err = bsa_pagemap_init();
-	if (err) {
-		pr_err("no memory for the page map\n");
-		return err;
-	}
 	err = bsa_percpu_start();
 	if (err) {
 		pr_err("cannot watch CPUs come and go\n");
-		goto pagemap;
+		return err;
 	}
-	err = register_module_notifier(&module_notifier);
-	if (err)
-		goto percpu;
 	bsa_debugfs_init();
-	/* Last, since nobody may be reading its files when a load fails. */
-	err = bsa_heap_start(&bsa_default_heap, size, lowmem, node,
+	/* The heap last: when a load fails, nobody has its files open. */
+	err = register_module_notifier(&module_notifier) ?:
+	      bsa_heap_start(&bsa_default_heap, size, lowmem, node,
 			     bsa_debug_flags);
 	if (err)
-		goto debugfs;
-	log_reserved(&bsa_default_heap);
-	return 0;
-
-debugfs:
-	bsa_debugfs_exit();
-	unregister_module_notifier(&module_notifier);
-	bsa_forget_clients();
-percpu:
-	bsa_percpu_stop();
-pagemap:
-	bsa_pagemap_exit();
+		bsa_exit();
+	else
+		log_reserved(&bsa_default_heap);
 	return err;
 }
 module_init(bsa_init);
-
-/* Modules that use a symbol hold this one, so by now nobody calls. */
-static void __exit bsa_exit(void)
-{
-	bsa_heaps_exit();
-	bsa_debugfs_exit();
-	unregister_module_notifier(&module_notifier);
-	bsa_forget_clients();
-	bsa_percpu_stop();
-	bsa_pagemap_exit();
-}
-module_exit(bsa_exit);
 
 MODULE_DESCRIPTION("Page and slab allocator over reserved memory");
 MODULE_VERSION("0.1");

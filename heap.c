@@ -59,16 +59,6 @@ void bsa_heaps_for_each(void (*fn)(struct bsa_heap *heap, void *data),
 	mutex_unlock(&heaps_mutex);
 }
 
-static int find_free_id(void)
-{
-	int id;
-
-	for (id = 0; id < BSA_MAX_HEAPS; id++)
-		if (!heaps[id])
-			return id;
-	return -ENOSPC;
-}
-
 static void set_entry(unsigned int id, struct bsa_heap *heap)
 {
 	mutex_lock(&heaps_mutex);
@@ -78,12 +68,14 @@ static void set_entry(unsigned int id, struct bsa_heap *heap)
 
 /*
  * The heap of this name, or with this handle, unless it is given up. A handle is
- * only compared, since its heap may be gone for long.
+ * only compared, since its heap may be gone for long. The caller holds a mutex.
  */
 static struct bsa_heap *find_heap(const char *name, const struct bsa_heap *handle)
 {
 	unsigned int i;
 
+	lockdep_assert(lockdep_is_held(&life_mutex) ||
+		       lockdep_is_held(&heaps_mutex));
 	for (i = 0; i < BSA_MAX_HEAPS; i++)
 		if (heaps[i] && !heaps[i]->abandoned &&
 		    (name ? !strcmp(heaps[i]->name, name) : heaps[i] == handle))
@@ -332,14 +324,14 @@ static int check_name(const char *name)
 	return -EINVAL;
 }
 
-static int check_size(const char *name, size_t size)
+/* Is an amount of memory in range? Says so, if not. */
+int bsa_check_bytes(const char *name, const char *what, size_t bytes,
+		    size_t min, size_t max)
 {
-	size_t max = PFN_PHYS(totalram_pages());
-
-	if (size <= max)
+	if (bytes >= min && bytes <= max)
 		return 0;
-	pr_err_ratelimited("%s: size %zu is out of range: 0 to %zu bytes\n",
-			   name, size, max);
+	pr_err_ratelimited("%s: %s %zu is out of range: %zu to %zu bytes\n",
+			   name, what, bytes, min, max);
 	return -EINVAL;
 }
 
@@ -378,15 +370,17 @@ static struct bsa_heap *create_heap(const char *name, size_t size, int node,
 				    unsigned long flags)
 {
 	struct bsa_heap *heap;
-	int id, err;
+	unsigned int id = 0;
+	int err;
 
-	err = check_name(name) ?: check_size(name, size) ?:
+	err = check_name(name) ?:
+	      bsa_check_bytes(name, "size", size, 0, PFN_PHYS(totalram_pages())) ?:
 	      bsa_check_node(name, node) ?: check_unused(name);
 	if (err)
 		return ERR_PTR(err);
-	id = find_free_id();
-	if (id < 0)
-		return ERR_PTR(id);
+	while (heaps[id])
+		if (++id == BSA_MAX_HEAPS)
+			return ERR_PTR(-ENOSPC);
 	heap = kvzalloc(sizeof(*heap), GFP_KERNEL | __GFP_NOWARN);
 	if (!heap)
 		return ERR_PTR(-ENOMEM);

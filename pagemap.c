@@ -38,7 +38,10 @@ struct bsa_page bsa_no_page = {
 };
 EXPORT_SYMBOL_IF_KUNIT(bsa_no_page);
 
-static struct bsa_leaf bsa_no_leaf;
+static struct bsa_leaf bsa_no_leaf = {
+	.page = { [0 ... BSA_LEAF_PAGES - 1] = &bsa_no_page },
+};
+
 /* Serialises changes of the map: regions that come and go. */
 DEFINE_MUTEX(bsa_pagemap_mutex);
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_mutex);
@@ -80,14 +83,6 @@ static struct bsa_page **map_entry(unsigned long addr)
 	return &bsa_pagemap->leaf[offset >> BSA_LEAF_SHIFT][offset >> PAGE_SHIFT];
 }
 
-static void clear_leaf(struct bsa_leaf *leaf)
-{
-	unsigned int i;
-
-	for (i = 0; i < BSA_LEAF_PAGES; i++)
-		leaf->page[i] = &bsa_no_page;
-}
-
 /*
  * Say which descriptor is responsible for some pages, all in one leaf: @page for
  * all of them (@head), or each page's own, of which @page is the first. The entry
@@ -115,14 +110,17 @@ static bool is_ram(phys_addr_t start, size_t size)
 				 IORES_DESC_NONE) == REGION_INTERSECTS;
 }
 
-/* Give the map @nr entries at least. Return 0 or -ENOMEM. May sleep. */
+/*
+ * Give the map @nr entries at least, and 8 bytes for each 2 MiB that the machine has.
+ * Return 0 or -ENOMEM. May sleep.
+ */
 int bsa_pagemap_grow(unsigned long nr)
 {
 	struct bsa_pagemap *map, *old = bsa_pagemap;
 	unsigned long i;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	nr = max(nr, 2 * old->nr);
+	nr = max3(nr, 2 * old->nr, granule_of((unsigned long)high_memory - 1) + 1);
 	map = kvmalloc(struct_size(map, leaf, nr), GFP_KERNEL | __GFP_NOWARN);
 	if (!map)
 		return -ENOMEM;
@@ -148,7 +146,7 @@ static int make_leaves(unsigned long granule, unsigned long last, int node)
 		page = alloc_pages_node(node, GFP_KERNEL | __GFP_NOWARN, 0);
 		if (!page)
 			return -ENOMEM;
-		clear_leaf(page_address(page));
+		*(struct bsa_leaf *)page_address(page) = bsa_no_leaf;
 		set_leaf(granule, page_address(page));
 	}
 	return 0;
@@ -215,19 +213,6 @@ void bsa_pagemap_remove(struct bsa_range *range)
 			   &bsa_no_page);
 }
 
-/* Is it a leaf of ours, without an entry that is of a range? */
-static bool is_unused(const struct bsa_leaf *leaf)
-{
-	unsigned int i;
-
-	if (leaf == &bsa_no_leaf)
-		return false;
-	for (i = 0; i < BSA_LEAF_PAGES; i++)
-		if (READ_ONCE(leaf->page[i]) != &bsa_no_page)
-			return false;
-	return true;
-}
-
 /*
  * Wait until nobody reads what was removed, and free the leaves that no range needs.
  * May sleep.
@@ -242,39 +227,27 @@ void bsa_pagemap_sync(void)
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	for (i = 0; i < bsa_pagemap->nr; i++) {
 		leaf = leaf_of(i);
-		if (is_unused(leaf)) {
-			set_leaf(i, &bsa_no_leaf);
-			list_add(&virt_to_page(leaf)->lru, &unused);
-		}
+		if (leaf == &bsa_no_leaf)
+			continue;
+		/* An entry that changes meanwhile is of a range, and remains so. */
+		if (data_race(memcmp(leaf, &bsa_no_leaf, sizeof(*leaf))))
+			continue;
+		set_leaf(i, &bsa_no_leaf);
+		list_add(&virt_to_page(leaf)->lru, &unused);
 	}
 	synchronize_rcu();
 	list_for_each_entry_safe(page, next, &unused, lru)
 		__free_page(page);
 }
 
-/*
- * Set up an empty map, whose upper level takes 8 bytes for each 2 MiB of the
- * machine's memory. May sleep. Return 0 or -ENOMEM.
- */
-int bsa_pagemap_init(void)
-{
-	int err;
-
-	clear_leaf(&bsa_no_leaf);
-	mutex_lock(&bsa_pagemap_mutex);
-	err = bsa_pagemap_grow(granule_of((unsigned long)high_memory - 1) + 1);
-	mutex_unlock(&bsa_pagemap_mutex);
-	return err;
-}
-
-/* Free the map, and those before it. No range is left. */
+/* Free the map, and those before it. No range is left, and nobody reads it. */
 void bsa_pagemap_exit(void)
 {
-	struct bsa_pagemap *map = bsa_pagemap, *older;
+	struct bsa_pagemap *map;
 
-	bsa_pagemap = &no_map;
-	for (; map != &no_map; map = older) {
-		older = map->older;
+	while (bsa_pagemap != &no_map) {
+		map = bsa_pagemap;
+		bsa_pagemap = map->older;
 		kvfree(map);
 	}
 }

@@ -77,26 +77,9 @@ bool bsa_is_lost(const struct bsa_extent *extent, unsigned long index)
 }
 
 /*
- * Undo bsa_hold() for a page. Return true if others have dropped references that they did
- * not have: those are made up for.
- */
-static bool unhold_page(struct page *page)
-{
-	int least = PageTail(page) ? 0 : 1;
-
-	if (!PageCompound(page))
-		ClearPageReserved(page);
-	page_ref_add(page, HELD);
-	if (page_ref_count(page) >= least)
-		return false;
-	set_page_count(page, least);
-	return true;
-}
-
-/*
- * Let go of pages that are held; what was reserved is the kernel's again. Return
- * how many of those others have freed: some may be the kernel's by now, and are
- * left to it.
+ * Undo bsa_hold(), and give the kernel what was reserved. Return how many pages others
+ * have freed: references that they dropped, and did not have, are made up for; what
+ * is not held may be the kernel's by now, and is left to it.
  */
 static unsigned long unhold(const struct bsa_extent *extent)
 {
@@ -104,16 +87,23 @@ static unsigned long unhold(const struct bsa_extent *extent)
 
 	for (i = 0; i < extent->nr_pages; i++) {
 		struct page *page = pfn_to_page(extent->pfn + i);
+		int least = PageTail(page) ? 0 : 1;
 
-		if (is_held(page)) {
-			freed += unhold_page(page);
-			if (extent->reserved)
-				__free_page(page);
-		} else {
-			freed += bsa_is_lost(extent, i);
-		}
 		if (i % 1024 == 0)
 			cond_resched();
+		if (!is_held(page)) {
+			freed += bsa_is_lost(extent, i);
+			continue;
+		}
+		if (!PageCompound(page))
+			ClearPageReserved(page);
+		page_ref_add(page, HELD);
+		if (page_ref_count(page) < least) {
+			set_page_count(page, least);
+			freed++;
+		}
+		if (extent->reserved)
+			__free_page(page);
 	}
 	return freed;
 }

@@ -9,6 +9,8 @@
 
 extern unsigned long bsa_debug_flags;
 
+int bsa_check_bytes(const char *name, const char *what, size_t bytes,
+		    size_t min, size_t max);
 int bsa_check_node(const char *name, int node);
 int bsa_heap_start(struct bsa_heap *heap, size_t size, size_t lowmem, int node,
 		   unsigned long flags);

@@ -165,7 +165,6 @@ extern struct mutex bsa_pagemap_mutex;
 extern struct bsa_pagemap *bsa_pagemap;
 extern struct bsa_page bsa_no_page;
 
-int bsa_pagemap_init(void);
 void bsa_pagemap_exit(void);
 int bsa_pagemap_grow(unsigned long nr);
 int bsa_pagemap_prepare(unsigned long region, size_t size);

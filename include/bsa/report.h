@@ -28,18 +28,6 @@ struct bsa_limit {
 	atomic_t missed;
 };
 
-/**
- * struct bsa_damage - bytes that are not as they were left
- * @at: the first of them
- * @nr: from the first to the last
- * @byte: what they should all be
- */
-struct bsa_damage {
-	const u8 *at;
-	size_t nr;
-	u8 byte;
-};
-
 bool bsa_may_print(struct bsa_heap *heap, struct bsa_limit *limit);
 void bsa_print_missed(struct bsa_heap *heap, struct bsa_limit *limit);
 void bsa_refuse_free(struct bsa_heap *heap, const void *ptr,

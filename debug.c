@@ -322,7 +322,7 @@ static enum bsa_refused claim_object(struct bsa_heap *heap, const void *ptr,
 		why = BSA_FREE_DOUBLE;
 	else if (ptr != bsa_object_ptr(object))
 		why = BSA_FREE_INTERIOR;
-	else if (!bsa_record_claim(heap, object))
+	else if (!bsa_record_claim(heap, object, BSA_RECORD_LIVE))
 		why = BSA_FREE_DOUBLE;
 	preempt_enable();
 	return why;
@@ -438,7 +438,7 @@ int bsa_debug_init(struct bsa_heap *heap, unsigned long flags)
 	prandom_seed_state(&debug->random, get_random_u64());
 	debug->secret = get_random_u64();
 	debug->flags = flags;
-	heap->buddy.side_size = sizeof(struct bsa_side);
+	heap->buddy.side_size = sizeof(struct bsa_record);
 	heap->debug = debug;
 	static_branch_inc(&bsa_debug_key);
 	return 0;

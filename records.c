@@ -3,7 +3,7 @@
  * debug=: what is known about each object, and what its bytes should be
  *
  * An object is laid out in its slot like this. A block of pages is the same but
- * for the record, which is beside it, in the &struct bsa_side of its first page:
+ * for the record, which is beside it, with the descriptor of its first page:
  *
  *   live   | left zone | what was asked for | slack          | record |
  *   free   | left zone | poison             | slack          | record |
@@ -21,8 +21,8 @@
  * - As long as there is the record of a free slot, the slot is as it was left. Who
  *   is about to use memory in another way has looked at all slots that reach into
  *   it, and wiped their records, before: sweep().
- * - As long as a page is said to be poisoned, all of it is poison, but for slots
- *   that have a record. It is not said any more before such a record is wiped.
+ * - As long as the record of a page says that it is free, all of it is poison, but
+ *   for slots that have a record. That changes before such a record is wiped.
  *
  * A mark changes before anything else in its slot does, and a count in it goes up
  * each time. So who looks at bytes without any lock, and finds them changed, knows
@@ -47,8 +47,8 @@
  * Records
  */
 
-/* The side of the page that an address lies in; NULL if it is not the heap's. */
-static struct bsa_side *side_of(struct bsa_heap *heap, const void *ptr)
+/* The record of the page that an address lies in; NULL if it is not the heap's. */
+static struct bsa_record *side_of(struct bsa_heap *heap, const void *ptr)
 {
 	const struct bsa_page *page = bsa_page_of(ptr);
 	struct bsa_section *section;
@@ -58,18 +58,17 @@ static struct bsa_side *side_of(struct bsa_heap *heap, const void *ptr)
 		return NULL;
 	section = heap->buddy.section[page->section];
 	index = ((unsigned long)ptr - section->range.start) >> PAGE_SHIFT;
-	return (struct bsa_side *)section->side + index;
+	return (struct bsa_record *)section->side + index;
 }
 
-/* A block of pages has its record in its first page's side; a slot has none. */
+/* A block of pages has a record beside it; without one it is a slot. */
 static void set_object(struct bsa_object *object, void *start, size_t room,
-		       struct bsa_side *side)
+		       struct bsa_record *side)
 {
 	object->start = start;
 	object->room = room;
 	object->is_block = side;
-	object->record = side ? &side->record :
-				start + room - sizeof(*object->record);
+	object->record = side ?: start + room - sizeof(*object->record);
 	object->end = side ? start + room : object->record;
 }
 
@@ -86,7 +85,7 @@ static void *page_at(const void *ptr)
 bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 		       struct bsa_object *object)
 {
-	struct bsa_side *side;
+	struct bsa_record *side;
 	bool is_block;
 	size_t room;
 	void *start;
@@ -141,15 +140,13 @@ enum bsa_record_state bsa_record_state(struct bsa_heap *heap,
 	return state_in(heap, READ_ONCE(object->record->mark), object);
 }
 
-/*
- * Take an object from the caller who frees it; false if it is not live. Of several
- * who free it at once only one gets true.
- */
-bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object)
+/* Claim an object if this is its state. Of several who do so only one gets true. */
+bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object,
+		      enum bsa_record_state state)
 {
 	u64 mark = READ_ONCE(object->record->mark);
 
-	return state_in(heap, mark, object) == BSA_RECORD_LIVE &&
+	return state_in(heap, mark, object) == state &&
 	       cmpxchg(&object->record->mark, mark,
 		       next_mark(heap, mark, object, BSA_RECORD_CLAIMED)) == mark;
 }
@@ -226,18 +223,19 @@ static bool next_slot(struct bsa_heap *heap, const void *from, const void *to,
 }
 
 /*
- * Step through what begins in a page: a block, which may be a free page, then slots
+ * Step through what begins in a page: a block, or else the page itself, then slots
  * that have a record. @object is the one before, or one whose start is NULL.
  */
 bool bsa_record_step(struct bsa_heap *heap, void *page,
 		     struct bsa_object *object)
 {
-	bool first = !object->start;
-
-	if (first && bsa_record_locate(heap, page, object) &&
-	    object->is_block && object->start == page)
+	if (!object->start) {
+		if (!bsa_record_locate(heap, page, object) ||
+		    !object->is_block || object->start != page)
+			set_object(object, page, PAGE_SIZE, side_of(heap, page));
 		return true;
-	if (first || object->is_block)
+	}
+	if (object->is_block)
 		object->start = NULL;
 	while (next_slot(heap, page, page + PAGE_SIZE, object))
 		if (page_at(object->start) == page)
@@ -277,31 +275,34 @@ bool bsa_overwritten(struct bsa_found *found, enum bsa_finding finding,
 	return found->nr;
 }
 
-/* Poison is all up to the record, or what was asked for between red zones. */
-static size_t poison_of(struct bsa_heap *heap, const struct bsa_object *object)
-{
-	return bsa_zone(heap) ? bsa_object_size(object) :
-				object->end - object->start;
-}
-
 /* Is anything wrong with the bytes of an object, of which this is the state? */
 static bool find_damage(struct bsa_heap *heap, const struct bsa_object *object,
 			enum bsa_record_state state, struct bsa_found *found)
 {
+	bool free = state == BSA_RECORD_FREE;
+	bool poison = free && bsa_debug_flag(heap, BSA_DEBUG_POISON);
 	size_t slack = object->record->slack;
-	void *ptr = bsa_object_ptr(object);
+	void *ptr = bsa_object_ptr(object), *end = object->end;
 
+	if (free && object->is_block)
+		return poison &&
+		       bsa_overwritten(found, BSA_FOUND_FREE,
+				       "page written after it was freed",
+				       object->start, object->room,
+				       BSA_BYTE_FREE);
 	/* Those of a record which is being written may be anything. */
-	if (slack > object->room || ptr + slack > object->end)
+	if (slack > object->room || ptr + slack > end)
 		return false;
-	if (state != BSA_RECORD_LIVE && bsa_debug_flag(heap, BSA_DEBUG_POISON) &&
+	if (bsa_zone(heap))
+		end -= slack;
+	if (poison &&
 	    bsa_overwritten(found, BSA_FOUND_FREE, "written after it was freed",
-			    ptr, poison_of(heap, object), BSA_BYTE_FREE))
+			    ptr, end - ptr, BSA_BYTE_FREE))
 		return true;
 	return bsa_zone(heap) &&
 	       (bsa_overwritten(found, BSA_FOUND_BEHIND,
-				"written behind its end", object->end - slack,
-				slack, BSA_BYTE_ZONE) ||
+				"written behind its end", end, slack,
+				BSA_BYTE_ZONE) ||
 		bsa_overwritten(found, BSA_FOUND_BEFORE,
 				"written before its start", object->start,
 				object->record->left, BSA_BYTE_ZONE));
@@ -318,38 +319,22 @@ static enum bsa_record_state look(struct bsa_heap *heap,
 				  struct bsa_found *found)
 {
 	enum bsa_record_state state = bsa_record_copy(heap, object, seen, copy);
+	bool is_page = object->is_block && state == BSA_RECORD_FREE;
+	struct bsa_object slot = {};
 
 	found->nr = 0;
-	if (state == BSA_RECORD_LIVE ||
-	    (state == BSA_RECORD_FREE && !object->is_block))
-		find_damage(heap, seen, state, found);
-	/* Who has changed bytes since had changed the mark before. */
+	if ((state != BSA_RECORD_LIVE && state != BSA_RECORD_FREE) ||
+	    !find_damage(heap, seen, state, found))
+		return state;
+	/* Who has changed bytes since had changed a mark before: a slot's, */
+	smp_rmb();
+	if (is_page && next_slot(heap, object->start, object->end, &slot))
+		found->nr = 0;
+	/* or this one. Before a slot's is wiped, that of its page changes. */
 	smp_rmb();
 	if (READ_ONCE(object->record->mark) != copy->mark)
 		found->nr = 0;
 	return state;
-}
-
-/*
- * Look at a page, or a part of it, that is poison unless it belongs to a slot with a
- * record. If bytes were written and none is a slot's, @page and @found say so.
- */
-static bool look_at_page(struct bsa_heap *heap, void *from, void *to,
-			 struct bsa_object *page, struct bsa_found *found)
-{
-	struct bsa_side *side = side_of(heap, from);
-	struct bsa_object slot = {};
-
-	/* Pairs with bsa_record_free(). */
-	if (!smp_load_acquire(&side->poisoned) ||
-	    !bsa_overwritten(found, BSA_FOUND_FREE,
-			     "page written after it was freed", from, to - from,
-			     BSA_BYTE_FREE))
-		return false;
-	set_object(page, page_at(from), PAGE_SIZE, side);
-	/* Who has begun to use it has said so before. */
-	smp_rmb();
-	return READ_ONCE(side->poisoned) && !next_slot(heap, from, to, &slot);
 }
 
 /* Report all that is wrong with an object that nobody else has, and put it right. */
@@ -364,6 +349,15 @@ void bsa_check_object(struct bsa_heap *heap, const struct bsa_object *object,
 		bsa_report(heap, object, &found, caller);
 		bsa_fill((void *)found.at, found.byte, found.nr);
 	}
+}
+
+/* Of a page that is free not all that has no record is poison any more. */
+static void spoil_page(struct bsa_heap *heap, void *ptr)
+{
+	struct bsa_object page;
+
+	set_object(&page, page_at(ptr), PAGE_SIZE, side_of(heap, ptr));
+	bsa_record_claim(heap, &page, BSA_RECORD_FREE);
 }
 
 /*
@@ -383,12 +377,12 @@ static void sweep(struct bsa_heap *heap, const struct bsa_object *memory,
 			continue;
 		if (found.nr)
 			bsa_report(heap, &seen, &found, caller);
-		WRITE_ONCE(side_of(heap, slot.start)->poisoned, false);
-		WRITE_ONCE(side_of(heap, slot.record)->poisoned, false);
+		spoil_page(heap, slot.start);
+		spoil_page(heap, slot.record);
 		/* A full barrier. If it is gone by now, it is. */
 		cmpxchg(&slot.record->mark, copy.mark, 0);
 	}
-	/* Whoever finds no record finds that the page is not poisoned. */
+	/* Whoever finds no record finds that its pages are not poison. */
 	smp_rmb();
 }
 
@@ -400,7 +394,8 @@ void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
 		     unsigned long caller)
 {
 	void *from = object->start, *end = from + object->room, *to;
-	struct bsa_object page;
+	struct bsa_object part, seen;
+	struct bsa_record copy;
 	struct bsa_found found;
 
 	if (!object->is_block &&
@@ -411,13 +406,14 @@ void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
 	sweep(heap, object, caller);
 	for (; from < end; from = to) {
 		to = min(PTR_ALIGN(from + 1, PAGE_SIZE), end);
-		if (look_at_page(heap, from, to, &page, &found))
-			bsa_report(heap, &page, &found, caller);
+		set_object(&part, from, to - from, side_of(heap, from));
+		look(heap, &part, &seen, &copy, &found);
+		set_object(&seen, page_at(from), PAGE_SIZE, &copy);
+		if (found.nr)
+			bsa_report(heap, &seen, &found, caller);
 		if (object->is_block)
-			WRITE_ONCE(side_of(heap, from)->poisoned, false);
+			bsa_record_set(heap, &part, BSA_RECORD_CLAIMED);
 	}
-	/* Whoever sees bytes that are written next finds this. */
-	smp_wmb();
 	if (object->is_block)
 		return;
 	bsa_record_set(heap, object, BSA_RECORD_CLAIMED);
@@ -425,46 +421,32 @@ void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
 	bsa_record_free(heap, object);
 }
 
-/* Any page of a block may be part of another one next, so each gets the record. */
-static void free_pages_of(struct bsa_heap *heap, const struct bsa_object *block,
-			  bool poisoned)
-{
-	struct bsa_object page;
-	struct bsa_side *side;
-	void *start;
-
-	for (start = block->start; start < block->end; start += PAGE_SIZE) {
-		side = side_of(heap, start);
-		set_object(&page, start, PAGE_SIZE, side);
-		side->record.alloc = block->record->alloc;
-		side->record.freed = block->record->freed;
-		side->record.slack = 0;
-		if (start != block->start)
-			side->record.left = 0;
-		bsa_record_set(heap, &page, BSA_RECORD_FREE);
-		/* After the poison; pairs with look_at_page(). */
-		smp_store_release(&side->poisoned, poisoned);
-	}
-}
-
-/* What the caller has claimed is free from here on: no byte of it is as it was. */
+/*
+ * What the caller has claimed is free from here on: no byte of it is as it was. Any page
+ * of a block may be part of another one next, so each gets the record.
+ */
 void bsa_record_free(struct bsa_heap *heap, const struct bsa_object *object)
 {
-	bool poison = bsa_debug_flag(heap, BSA_DEBUG_POISON);
-	void *from = bsa_object_ptr(object);
-	size_t nr = poison_of(heap, object);
+	bool all = object->is_block || !bsa_zone(heap);
+	void *from = all ? object->start : bsa_object_ptr(object);
+	size_t nr = all ? object->end - from : bsa_object_size(object);
+	struct bsa_record *record = object->record;
+	struct bsa_object page;
 
-	if (object->is_block) {
-		from = object->start;
-		nr = object->room;
-	}
-	if (poison)
+	if (bsa_debug_flag(heap, BSA_DEBUG_POISON))
 		bsa_fill(from, BSA_BYTE_FREE, nr);
 	else if (want_init_on_free())
 		bsa_clear(from, nr);
-	if (object->is_block)
-		free_pages_of(heap, object, poison);
-	else
+	for (; object->is_block && from < object->end; from += PAGE_SIZE) {
+		set_object(&page, from, PAGE_SIZE, side_of(heap, from));
+		page.record->alloc = record->alloc;
+		page.record->freed = record->freed;
+		page.record->slack = 0;
+		if (from != object->start)
+			page.record->left = 0;
+		bsa_record_set(heap, &page, BSA_RECORD_FREE);
+	}
+	if (!object->is_block)
 		bsa_record_set(heap, object, BSA_RECORD_FREE);
 }
 
@@ -499,10 +481,6 @@ void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 		if (!found.nr)
 			continue;
 		bsa_describe(text, &seen, &found);
-		tell(arg, text);
-	}
-	if (look_at_page(heap, page, page + PAGE_SIZE, &object, &found)) {
-		bsa_describe(text, &object, &found);
 		tell(arg, text);
 	}
 	for (ptr = page; quiet && ptr < page + PAGE_SIZE; ptr += UNIT) {

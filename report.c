@@ -110,8 +110,8 @@ void bsa_print_lines(struct bsa_heap *heap, const char *text)
  * @init: code that the kernel frees when it is loaded
  * @init_size: bytes of that
  * @born: generation that began when it came
- * @loaded: generation that began when @init was run; 0: it was not yet
- * @died: generation that began when it went; 0: it is there
+ * @loaded: generation that began when @init was gone; 0: it is there
+ * @died: generation that began when the module was gone; 0: it is there
  * @node: link in the list of modules
  * @rcu: to free it
  */
@@ -137,34 +137,25 @@ static u32 next_generation(void)
 	return generation;
 }
 
-/* Was this the module's code at any time? */
-static bool covers(const struct client *client, unsigned long at)
-{
-	return at - client->text < client->size ||
-	       at - client->init < client->init_size;
-}
-
-/* Was this the module's code in a generation? */
-static bool has_code(const struct client *client, unsigned long at, u32 when)
-{
-	u32 loaded = READ_ONCE(client->loaded), died = READ_ONCE(client->died);
-
-	if (client->born > when || (died && died <= when))
-		return false;
-	return at - client->text < client->size ||
-	       (covers(client, at) && (!loaded || loaded > when));
-}
-
-/* Whose code was this? NULL if it is not known; @others: some had theirs there. */
+/*
+ * Whose code was at an address in a generation? NULL if that is not known; @others says
+ * that it was somebody's in another one.
+ */
 static const struct client *find_code(unsigned long at, u32 when, bool *others)
 {
 	const struct client *client;
+	bool init;
+	u32 gone;
 
 	*others = false;
 	list_for_each_entry_rcu(client, &clients, node, true) {
-		if (has_code(client, at, when))
+		init = at - client->init < client->init_size;
+		if (!init && at - client->text >= client->size)
+			continue;
+		gone = READ_ONCE(*(init ? &client->loaded : &client->died));
+		if (client->born <= when && (!gone || gone > when))
 			return client;
-		*others |= covers(client, at);
+		*others = true;
 	}
 	return NULL;
 }
@@ -217,6 +208,8 @@ void bsa_client_goes(const struct module *module, bool left)
 	if (!client)
 		return;
 	WRITE_ONCE(client->died, next_generation());
+	if (!client->loaded)
+		WRITE_ONCE(client->loaded, client->died);
 	if (left)
 		return;
 	list_del_rcu(&client->node);
@@ -242,19 +235,12 @@ static u32 now_ms(void)
 	return div_u64(local_clock(), NSEC_PER_MSEC);
 }
 
-/* May the stack depot ask the kernel for memory? */
-static bool may_allocate(void)
-{
-	if (IS_ENABLED(CONFIG_PREEMPT_COUNT))
-		return preemptible();
-	return in_task() && !irqs_disabled();
-}
-
 /* Save a call chain; return 0 if that is not possible here. */
 static noinline u32 save_stack(void)
 {
 	unsigned long entries[MAX_DEPTH];
 	unsigned int nr, ours;
+	bool may_alloc;
 
 	if (!BSA_HAS_STACKS || in_nmi())
 		return 0;
@@ -263,7 +249,10 @@ static noinline u32 save_stack(void)
 	for (ours = 0; ours < nr; ours++)
 		if (!within_module_core(entries[ours], THIS_MODULE))
 			break;
-	return bsa_stack_save(entries + ours, nr - ours, may_allocate());
+	/* May the stack depot ask the kernel for memory? */
+	may_alloc = preemptible() || (!IS_ENABLED(CONFIG_PREEMPT_COUNT) &&
+				      in_task() && !irqs_disabled());
+	return bsa_stack_save(entries + ours, nr - ours, may_alloc);
 }
 
 /* Note down who does something. */
@@ -308,7 +297,7 @@ static size_t say_code(char *text, size_t len, unsigned long at, u32 when)
 
 	rcu_read_lock();
 	client = find_code(at, when, &others);
-	if (client && !has_code(client, at, READ_ONCE(generation)))
+	if (client && client != find_code(at, READ_ONCE(generation), &others))
 		end = bsa_say(text, len, "     code of %s that is gone\n",
 			      client->name);
 	else if (client || !others)
@@ -526,11 +515,10 @@ static void collect_page(struct bsa_heap *heap, void *page,
 
 static int by_bytes(const void *a, const void *b)
 {
-	const struct chain *one = a, *other = b;
+	size_t one = ((const struct chain *)a)->bytes;
+	size_t other = ((const struct chain *)b)->bytes;
 
-	if (one->bytes != other->bytes)
-		return one->bytes < other->bytes ? 1 : -1;
-	return 0;
+	return (one < other) - (one > other);
 }
 
 /*

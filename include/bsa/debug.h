@@ -53,18 +53,12 @@ struct bsa_track {
 	u8 context;
 };
 
-/**
- * enum bsa_record_state - what an object or block is to its users
- * @BSA_RECORD_NONE: nothing is known; the mark is none
- * @BSA_RECORD_FREE: nobody has it; it may be in quarantine
- * @BSA_RECORD_LIVE: a caller has it
- * @BSA_RECORD_CLAIMED: it is just changing
- */
+/* What an object or a block is to its users. */
 enum bsa_record_state {
-	BSA_RECORD_NONE,
-	BSA_RECORD_FREE,
-	BSA_RECORD_LIVE,
-	BSA_RECORD_CLAIMED,
+	BSA_RECORD_NONE,	/* nothing is known: the mark is none */
+	BSA_RECORD_FREE,	/* nobody has it, but perhaps the quarantine */
+	BSA_RECORD_LIVE,	/* a caller has it */
+	BSA_RECORD_CLAIMED,	/* it is just changing, or a part of a block */
 };
 
 /**
@@ -77,8 +71,9 @@ enum bsa_record_state {
  * @alloc: who got it last
  * @freed: who gave it back; none while it is live
  *
- * Of a slot it takes the last bytes. Whatever else lies there has not its mark.
- * Only who changes the mark from LIVE to CLAIMED, with cmpxchg(), frees.
+ * Of a slot it takes the last bytes. Whatever else lies there has not its mark. For
+ * each page there is one beside its descriptor: for the block that begins there, or
+ * the free page. Only who changes the mark from LIVE to CLAIMED, with cmpxchg(), frees.
  */
 struct bsa_record {
 	u64 mark;
@@ -86,16 +81,6 @@ struct bsa_record {
 	u32 left;
 	struct bsa_track alloc;
 	struct bsa_track freed;
-};
-
-/**
- * struct bsa_side - what a heap with debug= has for each page, beside its descriptor
- * @record: first page of a block; after the block is free, each of its pages
- * @poisoned: all of the page is poison, but for slots that have a record
- */
-struct bsa_side {
-	struct bsa_record record;
-	bool poisoned;
 };
 
 /**
@@ -114,19 +99,12 @@ struct bsa_object {
 	bool is_block;
 };
 
-/**
- * enum bsa_finding - kinds of reports
- * @BSA_FOUND_BEHIND: bytes behind an allocation were written
- * @BSA_FOUND_BEFORE: bytes before an object were written
- * @BSA_FOUND_FREE: bytes of free memory were written
- * @BSA_FOUND_REFUSED: a free was refused
- * @BSA_NR_FINDINGS: how many kinds there are
- */
+/* Kinds of reports. */
 enum bsa_finding {
-	BSA_FOUND_BEHIND,
-	BSA_FOUND_BEFORE,
-	BSA_FOUND_FREE,
-	BSA_FOUND_REFUSED,
+	BSA_FOUND_BEHIND,	/* bytes behind an allocation were written */
+	BSA_FOUND_BEFORE,	/* bytes before an object were written */
+	BSA_FOUND_FREE,		/* bytes of free memory were written */
+	BSA_FOUND_REFUSED,	/* a free was refused */
 	BSA_NR_FINDINGS,
 };
 
@@ -255,7 +233,8 @@ enum bsa_record_state bsa_record_copy(struct bsa_heap *heap,
 				      const struct bsa_object *object,
 				      struct bsa_object *seen,
 				      struct bsa_record *copy);
-bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object);
+bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object,
+		      enum bsa_record_state state);
 void bsa_record_set(struct bsa_heap *heap, const struct bsa_object *object,
 		    enum bsa_record_state state);
 void bsa_record_free(struct bsa_heap *heap, const struct bsa_object *object);

@@ -63,26 +63,6 @@ struct demand {
  * What is not used again at once, or not in order
  */
 
-static bool push(struct bsa_heap *heap, const struct bsa_object *object,
-		 size_t max)
-{
-	struct bsa_debug *debug = heap->debug;
-	unsigned long flags;
-	bool fits;
-
-	raw_spin_lock_irqsave(&debug->lock, flags);
-	fits = debug->nr_held < BSA_QUARANTINE &&
-	       debug->held_bytes + object->room <= max;
-	if (fits) {
-		debug->held[(debug->first + debug->nr_held++) %
-			    BSA_QUARANTINE] = object->start;
-		debug->held_bytes += object->room;
-		debug->nr_held_blocks += object->is_block;
-	}
-	raw_spin_unlock_irqrestore(&debug->lock, flags);
-	return fits;
-}
-
 /* Give back below what has been there for longest; false if there is nothing. */
 static bool pop(struct bsa_heap *heap)
 {
@@ -107,19 +87,32 @@ static bool pop(struct bsa_heap *heap)
 }
 
 /* Put what is free into quarantine; false if it is to be given back at once. */
-static bool hold(struct bsa_heap *heap, const struct bsa_object *object)
+static bool hold(const struct bsa_object *object)
 {
+	struct bsa_heap *heap = object->heap;
 	size_t max = heap->buddy.total_pages * (PAGE_SIZE / BSA_QUARANTINE_PART);
-	unsigned int left = BSA_QUARANTINE;
+	struct bsa_debug *debug = heap->debug;
+	unsigned int at, left = BSA_QUARANTINE;
+	unsigned long flags;
+	bool fits;
 
 	if (!bsa_debug_flag(heap, BSA_DEBUG_QUARANTINE) || in_nmi() ||
 	    object->room > max)
 		return false;
-	/* No more than there can be at the start: others may add to it. */
-	while (!push(heap, object, max))
-		if (!left-- || !pop(heap))
-			return false;
-	return true;
+	/* No more goes than there can be at the start: others may add to it. */
+	do {
+		raw_spin_lock_irqsave(&debug->lock, flags);
+		fits = debug->nr_held < BSA_QUARANTINE &&
+		       debug->held_bytes + object->room <= max;
+		if (fits) {
+			at = debug->first + debug->nr_held++;
+			debug->held[at % BSA_QUARANTINE] = object->start;
+			debug->held_bytes += object->room;
+			debug->nr_held_blocks += object->is_block;
+		}
+		raw_spin_unlock_irqrestore(&debug->lock, flags);
+	} while (!fits && left-- && pop(heap));
+	return fits;
 }
 
 /* Give back below all that is kept. Not from NMI. */
@@ -140,29 +133,6 @@ void bsa_debug_let_go(struct bsa_heap *heap)
 /*
  * Allocation
  */
-
-/* Room for an object with its zones and its record; in a block, for the zones. */
-static void lay_out(struct bsa_heap *heap, struct demand *d)
-{
-	size_t zone = bsa_zone(heap);
-
-	d->is_block = true;
-	d->total = bsa_with_redzone(d->size);
-	if (max(d->size, d->align) > BSA_MAX_OBJECT)
-		return;
-	if (is_power_of_2(d->size))
-		d->align = max(d->size, d->align);
-	d->left = zone ? max(d->align, zone) : 0;
-	d->total = d->left + d->size + zone;
-	d->is_block = d->total + sizeof(struct bsa_record) > BSA_MAX_OBJECT;
-	if (!d->is_block) {
-		d->total += sizeof(struct bsa_record);
-	} else if (d->total > PAGE_SIZE) {
-		/* A block begins with the object if one page is too small. */
-		d->total -= d->left;
-		d->left = 0;
-	}
-}
 
 /*
  * Allocate below. With random slots, exchange what comes from there for a random one
@@ -190,7 +160,7 @@ static void *alloc_below(struct bsa_heap *heap, const struct demand *d,
 			break;
 		/* Whatever is live below has a record. */
 		if (bsa_record_locate(heap, slot, &object))
-			bsa_check_fresh(heap, &object, d->caller);
+			bsa_check_fresh(&object, d->caller);
 		/* Two who ask at once may get the same number. */
 		random = data_race(prandom_u32_state(&debug->random));
 		slot = xchg(&choice[random % BSA_CHOICE], slot);
@@ -201,20 +171,20 @@ static void *alloc_below(struct bsa_heap *heap, const struct demand *d,
 }
 
 /* All that the caller has not asked for is red zone. */
-static void set_zones(struct bsa_heap *heap, const struct bsa_object *object)
+static void set_zones(const struct bsa_object *object)
 {
 	size_t slack = object->record->slack;
 
-	if (!bsa_zone(heap))
+	if (!bsa_zone(object->heap))
 		return;
 	bsa_fill(object->start, BSA_BYTE_ZONE, object->record->left);
 	bsa_fill(object->end - slack, BSA_BYTE_ZONE, slack);
 }
 
-static void count(struct bsa_heap *heap, const struct bsa_object *object,
-		  int sign)
+/* A caller gets something, or gives it back: @sign is 1 or -1. */
+static void count(const struct bsa_object *object, int sign)
 {
-	struct bsa_debug *debug = heap->debug;
+	struct bsa_debug *debug = object->heap->debug;
 
 	atomic_long_inc(sign > 0 ? &debug->allocs : &debug->frees);
 	if (object->is_block) {
@@ -228,14 +198,15 @@ static void count(struct bsa_heap *heap, const struct bsa_object *object,
 }
 
 /* Make an object or a block of what has come from below. */
-static void *hand_out(struct bsa_heap *heap, const struct bsa_object *object,
-		      const struct demand *d, bool zero)
+static void *hand_out(const struct bsa_object *object, const struct demand *d,
+		      bool zero)
 {
+	struct bsa_heap *heap = object->heap;
 	bool fresh = bsa_debug_flag(heap, BSA_DEBUG_POISON) && !zero;
 	struct bsa_record *record = object->record;
 	void *ptr = object->start + d->left;
 
-	bsa_record_set(heap, object, BSA_RECORD_CLAIMED);
+	bsa_record_set(object, BSA_RECORD_CLAIMED);
 	record->left = d->left;
 	record->slack = object->end - ptr - d->size;
 	bsa_set_track(heap, &record->alloc, d->caller);
@@ -244,9 +215,9 @@ static void *hand_out(struct bsa_heap *heap, const struct bsa_object *object,
 	if (zero || fresh || object->is_block)
 		bsa_fill(object->start, fresh ? BSA_BYTE_FRESH : 0,
 			 object->end - object->start);
-	set_zones(heap, object);
-	count(heap, object, 1);
-	bsa_record_set(heap, object, BSA_RECORD_LIVE);
+	set_zones(object);
+	count(object, 1);
+	bsa_record_set(object, BSA_RECORD_LIVE);
 	bsa_hand_out(ptr, d->size, object->end - ptr);
 	return ptr;
 }
@@ -266,21 +237,40 @@ static void *alloc_object(struct bsa_heap *heap, const struct demand *d,
 	}
 	if (!start || !bsa_record_locate(heap, start, &object))
 		return NULL;
-	bsa_check_fresh(heap, &object, d->caller);
-	return hand_out(heap, &object, d, want_init_on_alloc(gfp));
+	bsa_check_fresh(&object, d->caller);
+	return hand_out(&object, d, want_init_on_alloc(gfp));
 }
 
-/* Allocate memory of any size, not 0, that @caller gets. */
+/*
+ * Allocate memory of any size, not 0, that @caller gets: an object with its zones and
+ * its record, or a block with its zones.
+ */
 void *bsa_debug_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		      gfp_t gfp, unsigned long caller)
 {
+	size_t zone = bsa_zone(heap);
 	struct demand d = {
 		.size = size,
+		.total = bsa_with_redzone(size),
 		.align = align,
+		.is_block = true,
 		.caller = caller,
 	};
 
-	lay_out(heap, &d);
+	if (max(size, align) > BSA_MAX_OBJECT)
+		return alloc_object(heap, &d, gfp);
+	if (is_power_of_2(size))
+		d.align = max(size, align);
+	d.left = zone ? max(d.align, zone) : 0;
+	d.total = d.left + size + zone;
+	d.is_block = d.total + sizeof(struct bsa_record) > BSA_MAX_OBJECT;
+	if (!d.is_block) {
+		d.total += sizeof(struct bsa_record);
+	} else if (d.total > PAGE_SIZE) {
+		/* A block begins with the object if one page is too small. */
+		d.total -= d.left;
+		d.left = 0;
+	}
 	return alloc_object(heap, &d, gfp);
 }
 
@@ -318,11 +308,11 @@ static enum bsa_refused claim_object(struct bsa_heap *heap, const void *ptr,
 		why = bsa_buddy_refusal(&heap->buddy, ptr);
 	else if (pages && !object->is_block)
 		why = BSA_FREE_OBJECT;
-	else if (bsa_record_state(heap, object) != BSA_RECORD_LIVE)
+	else if (object->state != BSA_RECORD_LIVE)
 		why = BSA_FREE_DOUBLE;
 	else if (ptr != bsa_object_ptr(object))
 		why = BSA_FREE_INTERIOR;
-	else if (!bsa_record_claim(heap, object, BSA_RECORD_LIVE))
+	else if (!bsa_record_claim(object))
 		why = BSA_FREE_DOUBLE;
 	preempt_enable();
 	return why;
@@ -341,11 +331,11 @@ void bsa_debug_free(struct bsa_heap *heap, const void *ptr, bool pages,
 		return;
 	}
 	bsa_take_back(ptr, object.end - ptr);
-	bsa_check_object(heap, &object, BSA_RECORD_LIVE, caller);
+	bsa_check_object(&object, caller);
 	bsa_set_track(heap, &object.record->freed, caller);
-	bsa_record_free(heap, &object);
-	count(heap, &object, -1);
-	if (!hold(heap, &object))
+	bsa_record_free(&object);
+	count(&object, -1);
+	if (!hold(&object))
 		bsa_plain_free(heap, object.start);
 }
 
@@ -357,15 +347,10 @@ void bsa_debug_free(struct bsa_heap *heap, const void *ptr, bool pages,
 size_t bsa_debug_size(struct bsa_heap *heap, const void *ptr)
 {
 	struct bsa_object object;
-	size_t size = 0;
 
-	preempt_disable();
-	if (bsa_record_locate(heap, ptr, &object) &&
-	    bsa_record_state(heap, &object) == BSA_RECORD_LIVE &&
-	    ptr == bsa_object_ptr(&object))
-		size = bsa_object_size(&object);
-	preempt_enable();
-	return size;
+	return bsa_record_locate(heap, ptr, &object) &&
+	       object.state == BSA_RECORD_LIVE &&
+	       ptr == bsa_object_ptr(&object) ? bsa_object_size(&object) : 0;
 }
 
 /* An object or a block stays where it is, and has no more than @size bytes then. */
@@ -377,10 +362,10 @@ void bsa_debug_shrink(struct bsa_heap *heap, const void *ptr, size_t size,
 	if (claim_object(heap, ptr, false, &object) != BSA_FREE_OK)
 		return;
 	/* Afterwards nobody can tell any more. */
-	bsa_check_object(heap, &object, BSA_RECORD_LIVE, caller);
+	bsa_check_object(&object, caller);
 	object.record->slack = object.end - ptr - size;
-	set_zones(heap, &object);
-	bsa_record_set(heap, &object, BSA_RECORD_LIVE);
+	set_zones(&object);
+	bsa_record_set(&object, BSA_RECORD_LIVE);
 }
 
 /* Put what callers have done and have into what the plain allocator has told. */

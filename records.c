@@ -61,15 +61,60 @@ static struct bsa_record *side_of(struct bsa_heap *heap, const void *ptr)
 	return (struct bsa_record *)section->side + index;
 }
 
-/* A block of pages has a record beside it; without one it is a slot. */
-static void set_object(struct bsa_object *object, void *start, size_t room,
-		       struct bsa_record *side)
+/* What a mark is but for its state and its count. */
+static u64 base_mark(const struct bsa_object *object)
 {
+	u64 seed = (unsigned long)object->record ^ object->heap->debug->secret;
+	size_t units = object->is_block ? 0 : object->room / UNIT;
+
+	/* The upper bits of the product depend on all of the seed. */
+	return (seed * GOLDEN_RATIO_64 & MARK_CHECK) |
+	       FIELD_PREP(MARK_UNITS, units);
+}
+
+/* The same, with a state, and counted. */
+static u64 next_mark(const struct bsa_object *object, u64 mark,
+		     enum bsa_record_state state)
+{
+	u64 count = (mark + FIELD_PREP(MARK_COUNT, 1)) & MARK_COUNT;
+
+	return base_mark(object) | count | state;
+}
+
+/*
+ * Look at the record of an object. One that is just changing is CLAIMED, whatever it was
+ * or will be. Of one that has no mark nothing is known.
+ */
+static void read_record(struct bsa_object *object)
+{
+	/* Pairs with bsa_record_set(), as the second look at it does. */
+	u64 mark = smp_load_acquire(&object->record->mark);
+
+	object->state = BSA_RECORD_NONE;
+	object->was = (struct bsa_record) {};
+	if ((mark & (MARK_CHECK | MARK_UNITS)) != base_mark(object) ||
+	    (mark & MARK_STATE) > BSA_RECORD_CLAIMED)
+		return;
+	/* Whatever was read is worth nothing if the mark has changed. */
+	data_race(object->was = *object->record);
+	/* As above. */
+	smp_rmb();
+	object->was.mark = mark;
+	object->state = READ_ONCE(object->record->mark) == mark ?
+			mark & MARK_STATE : BSA_RECORD_CLAIMED;
+}
+
+/* A block of pages has a record beside it; without one it is a slot. */
+static void set_object(struct bsa_object *object, struct bsa_heap *heap,
+		       void *start, size_t room, struct bsa_record *side)
+{
+	object->heap = heap;
 	object->start = start;
 	object->room = room;
 	object->is_block = side;
 	object->record = side ?: start + room - sizeof(*object->record);
 	object->end = side ? start + room : object->record;
+	read_record(object);
 }
 
 static void *page_at(const void *ptr)
@@ -86,7 +131,7 @@ bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 		       struct bsa_object *object)
 {
 	struct bsa_record *side;
-	bool is_block;
+	bool is_block, found;
 	size_t room;
 	void *start;
 
@@ -97,95 +142,33 @@ bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 		is_block = true;
 	}
 	side = side_of(heap, start);
-	set_object(object, start, room, is_block ? side : NULL);
+	found = side && room >= UNIT;
+	if (found)
+		set_object(object, heap, start, room, is_block ? side : NULL);
 	preempt_enable();
-	return side && room >= UNIT;
+	return found;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_record_locate);
 
-/* What a mark is but for its state and its count. */
-static u64 base_mark(struct bsa_heap *heap, const struct bsa_object *object)
+/* Claim an object that is as it was; of several who do so only one gets true. */
+bool bsa_record_claim(const struct bsa_object *object)
 {
-	u64 seed = (unsigned long)object->record ^ heap->debug->secret;
-	size_t units = object->is_block ? 0 : object->room / UNIT;
+	u64 mark = object->was.mark;
 
-	/* The upper bits of the product depend on all of the seed. */
-	return (seed * GOLDEN_RATIO_64 & MARK_CHECK) |
-	       FIELD_PREP(MARK_UNITS, units);
-}
-
-/* What a mark says, if it is that of the object's record. */
-static enum bsa_record_state state_in(struct bsa_heap *heap, u64 mark,
-				      const struct bsa_object *object)
-{
-	if ((mark & (MARK_CHECK | MARK_UNITS)) != base_mark(heap, object) ||
-	    (mark & MARK_STATE) > BSA_RECORD_CLAIMED)
-		return BSA_RECORD_NONE;
-	return mark & MARK_STATE;
-}
-
-/* The mark with another state, counted. */
-static u64 next_mark(struct bsa_heap *heap, u64 mark,
-		     const struct bsa_object *object,
-		     enum bsa_record_state state)
-{
-	u64 count = (mark + FIELD_PREP(MARK_COUNT, 1)) & MARK_COUNT;
-
-	return base_mark(heap, object) | count | state;
-}
-
-enum bsa_record_state bsa_record_state(struct bsa_heap *heap,
-				       const struct bsa_object *object)
-{
-	return state_in(heap, READ_ONCE(object->record->mark), object);
-}
-
-/* Claim an object if this is its state. Of several who do so only one gets true. */
-bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object,
-		      enum bsa_record_state state)
-{
-	u64 mark = READ_ONCE(object->record->mark);
-
-	return state_in(heap, mark, object) == state &&
-	       cmpxchg(&object->record->mark, mark,
-		       next_mark(heap, mark, object, BSA_RECORD_CLAIMED)) == mark;
+	return cmpxchg(&object->record->mark, mark,
+		       next_mark(object, mark, BSA_RECORD_CLAIMED)) == mark;
 }
 
 /* Change what an object is. Nobody else has it. */
-void bsa_record_set(struct bsa_heap *heap, const struct bsa_object *object,
+void bsa_record_set(const struct bsa_object *object,
 		    enum bsa_record_state state)
 {
 	u64 mark = READ_ONCE(object->record->mark);
 
 	/* Whoever sees the state finds the rest complete. */
-	smp_store_release(&object->record->mark,
-			  next_mark(heap, mark, object, state));
+	smp_store_release(&object->record->mark, next_mark(object, mark, state));
 	/* And whoever sees bytes that are written next finds the state. */
 	smp_wmb();
-}
-
-/*
- * Copy what is known about an object that may change meanwhile: @seen is @object with
- * @copy as its record. Return what it is; BSA_RECORD_NONE also if that is just changing.
- */
-enum bsa_record_state bsa_record_copy(struct bsa_heap *heap,
-				      const struct bsa_object *object,
-				      struct bsa_object *seen,
-				      struct bsa_record *copy)
-{
-	/* Pairs with bsa_record_set(), as the second look at it does. */
-	u64 mark = smp_load_acquire(&object->record->mark);
-
-	/* Whatever was read is worth nothing if the mark has changed. */
-	data_race(*copy = *object->record);
-	/* As above. */
-	smp_rmb();
-	copy->mark = mark;
-	*seen = *object;
-	seen->record = copy;
-	if (READ_ONCE(object->record->mark) != mark)
-		return BSA_RECORD_NONE;
-	return state_in(heap, mark, object);
 }
 
 /*
@@ -204,7 +187,6 @@ static bool next_slot(struct bsa_heap *heap, const void *from, const void *to,
 				    PTR_ALIGN((void *)from + 1, UNIT);
 	struct bsa_record *record;
 	size_t room;
-	u64 mark;
 
 	for (; end <= last; end += UNIT) {
 		/* Behind the heap there may be nothing to read. */
@@ -212,11 +194,9 @@ static bool next_slot(struct bsa_heap *heap, const void *from, const void *to,
 		    !side_of(heap, end - UNIT))
 			return false;
 		record = end - sizeof(*record);
-		mark = READ_ONCE(record->mark);
-		room = FIELD_GET(MARK_UNITS, mark) * UNIT;
-		set_object(object, end - room, room, NULL);
-		if (state_in(heap, mark, object) != BSA_RECORD_NONE &&
-		    (const void *)object->start < to)
+		room = FIELD_GET(MARK_UNITS, READ_ONCE(record->mark)) * UNIT;
+		set_object(object, heap, end - room, room, NULL);
+		if (object->state != BSA_RECORD_NONE && end - room < to)
 			return true;
 	}
 	return false;
@@ -232,7 +212,8 @@ bool bsa_record_step(struct bsa_heap *heap, void *page,
 	if (!object->start) {
 		if (!bsa_record_locate(heap, page, object) ||
 		    !object->is_block || object->start != page)
-			set_object(object, page, PAGE_SIZE, side_of(heap, page));
+			set_object(object, heap, page, PAGE_SIZE,
+				   side_of(heap, page));
 		return true;
 	}
 	if (object->is_block)
@@ -275,14 +256,14 @@ bool bsa_overwritten(struct bsa_found *found, enum bsa_finding finding,
 	return found->nr;
 }
 
-/* Is anything wrong with the bytes of an object, of which this is the state? */
-static bool find_damage(struct bsa_heap *heap, const struct bsa_object *object,
-			enum bsa_record_state state, struct bsa_found *found)
+/* Is anything wrong with the bytes of an object, which are its caller's or free? */
+static bool find_damage(const struct bsa_object *object, struct bsa_found *found)
 {
-	bool free = state == BSA_RECORD_FREE;
+	struct bsa_heap *heap = object->heap;
+	bool free = object->state == BSA_RECORD_FREE;
 	bool poison = free && bsa_debug_flag(heap, BSA_DEBUG_POISON);
-	size_t slack = object->record->slack;
 	void *ptr = bsa_object_ptr(object), *end = object->end;
+	size_t slack = object->was.slack;
 
 	if (free && object->is_block)
 		return poison &&
@@ -290,7 +271,7 @@ static bool find_damage(struct bsa_heap *heap, const struct bsa_object *object,
 				       "page written after it was freed",
 				       object->start, object->room,
 				       BSA_BYTE_FREE);
-	/* Those of a record which is being written may be anything. */
+	/* Those of a record that was overwritten may be anything. */
 	if (slack > object->room || ptr + slack > end)
 		return false;
 	if (bsa_zone(heap))
@@ -305,48 +286,36 @@ static bool find_damage(struct bsa_heap *heap, const struct bsa_object *object,
 				BSA_BYTE_ZONE) ||
 		bsa_overwritten(found, BSA_FOUND_BEFORE,
 				"written before its start", object->start,
-				object->record->left, BSA_BYTE_ZONE));
+				object->was.left, BSA_BYTE_ZONE));
 }
 
-/*
- * Look at an object that may change hands meanwhile: of @seen, which is the object at
- * one moment, @found->nr bytes were wrong then. Return what it was.
- */
-static enum bsa_record_state look(struct bsa_heap *heap,
-				  const struct bsa_object *object,
-				  struct bsa_object *seen,
-				  struct bsa_record *copy,
-				  struct bsa_found *found)
+/* Is anything wrong with an object that may change hands meanwhile? */
+static bool look(const struct bsa_object *object, struct bsa_found *found)
 {
-	enum bsa_record_state state = bsa_record_copy(heap, object, seen, copy);
-	bool is_page = object->is_block && state == BSA_RECORD_FREE;
 	struct bsa_object slot = {};
 
-	found->nr = 0;
-	if ((state != BSA_RECORD_LIVE && state != BSA_RECORD_FREE) ||
-	    !find_damage(heap, seen, state, found))
-		return state;
+	if ((object->state != BSA_RECORD_LIVE &&
+	     object->state != BSA_RECORD_FREE) || !find_damage(object, found))
+		return false;
 	/* Who has changed bytes since had changed a mark before: a slot's, */
 	smp_rmb();
-	if (is_page && next_slot(heap, object->start, object->end, &slot))
-		found->nr = 0;
+	if (object->is_block && object->state == BSA_RECORD_FREE &&
+	    next_slot(object->heap, object->start, object->end, &slot))
+		return false;
 	/* or this one. Before a slot's is wiped, that of its page changes. */
 	smp_rmb();
-	if (READ_ONCE(object->record->mark) != copy->mark)
-		found->nr = 0;
-	return state;
+	return READ_ONCE(object->record->mark) == object->was.mark;
 }
 
 /* Report all that is wrong with an object that nobody else has, and put it right. */
-void bsa_check_object(struct bsa_heap *heap, const struct bsa_object *object,
-		      enum bsa_record_state state, unsigned long caller)
+void bsa_check_object(const struct bsa_object *object, unsigned long caller)
 {
 	struct bsa_found found;
 	int left = 3;
 
 	/* There are so many zones. Somebody may go on writing. */
-	while (left-- && find_damage(heap, object, state, &found)) {
-		bsa_report(heap, object, &found, caller);
+	while (left-- && find_damage(object, &found)) {
+		bsa_report(object, &found, caller);
 		bsa_fill((void *)found.at, found.byte, found.nr);
 	}
 }
@@ -356,31 +325,31 @@ static void spoil_page(struct bsa_heap *heap, void *ptr)
 {
 	struct bsa_object page;
 
-	set_object(&page, page_at(ptr), PAGE_SIZE, side_of(heap, ptr));
-	bsa_record_claim(heap, &page, BSA_RECORD_FREE);
+	set_object(&page, heap, page_at(ptr), PAGE_SIZE, side_of(heap, ptr));
+	if (page.state == BSA_RECORD_FREE)
+		bsa_record_claim(&page);
 }
 
 /*
  * Look at the free slots that reach into memory which is about to be used in
  * another way, and wipe their records. Others may do so with the same slot.
  */
-static void sweep(struct bsa_heap *heap, const struct bsa_object *memory,
-		  unsigned long caller)
+static void sweep(const struct bsa_object *memory, unsigned long caller)
 {
 	const void *end = memory->start + memory->room;
-	struct bsa_object slot = {}, seen;
-	struct bsa_record copy;
+	struct bsa_heap *heap = memory->heap;
+	struct bsa_object slot = {};
 	struct bsa_found found;
 
 	while (next_slot(heap, memory->start, end, &slot)) {
-		if (look(heap, &slot, &seen, &copy, &found) != BSA_RECORD_FREE)
+		if (slot.state != BSA_RECORD_FREE)
 			continue;
-		if (found.nr)
-			bsa_report(heap, &seen, &found, caller);
+		if (look(&slot, &found))
+			bsa_report(&slot, &found, caller);
 		spoil_page(heap, slot.start);
 		spoil_page(heap, slot.record);
 		/* A full barrier. If it is gone by now, it is. */
-		cmpxchg(&slot.record->mark, copy.mark, 0);
+		cmpxchg(&slot.record->mark, slot.was.mark, 0);
 	}
 	/* Whoever finds no record finds that its pages are not poison. */
 	smp_rmb();
@@ -390,102 +359,91 @@ static void sweep(struct bsa_heap *heap, const struct bsa_object *memory,
  * Is memory that has just come from below as it was left when it became free?
  * Afterwards a slot has a record, and a block may be filled.
  */
-void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
-		     unsigned long caller)
+void bsa_check_fresh(const struct bsa_object *object, unsigned long caller)
 {
 	void *from = object->start, *end = from + object->room, *to;
-	struct bsa_object part, seen;
-	struct bsa_record copy;
+	struct bsa_heap *heap = object->heap;
+	struct bsa_object part;
 	struct bsa_found found;
 
-	if (!object->is_block &&
-	    bsa_record_state(heap, object) != BSA_RECORD_NONE) {
-		bsa_check_object(heap, object, BSA_RECORD_FREE, caller);
+	if (!object->is_block && object->state != BSA_RECORD_NONE) {
+		bsa_check_object(object, caller);
 		return;
 	}
-	sweep(heap, object, caller);
+	sweep(object, caller);
 	for (; from < end; from = to) {
 		to = min(PTR_ALIGN(from + 1, PAGE_SIZE), end);
-		set_object(&part, from, to - from, side_of(heap, from));
-		look(heap, &part, &seen, &copy, &found);
-		set_object(&seen, page_at(from), PAGE_SIZE, &copy);
-		if (found.nr)
-			bsa_report(heap, &seen, &found, caller);
+		set_object(&part, heap, from, to - from, side_of(heap, from));
+		if (look(&part, &found))
+			bsa_report(&part, &found, caller);
 		if (object->is_block)
-			bsa_record_set(heap, &part, BSA_RECORD_CLAIMED);
+			bsa_record_set(&part, BSA_RECORD_CLAIMED);
 	}
 	if (object->is_block)
 		return;
-	bsa_record_set(heap, object, BSA_RECORD_CLAIMED);
+	bsa_record_set(object, BSA_RECORD_CLAIMED);
 	memset_after(object->record, 0, mark);
-	bsa_record_free(heap, object);
+	bsa_record_free(object);
 }
 
 /*
  * What the caller has claimed is free from here on: no byte of it is as it was. Any page
  * of a block may be part of another one next, so each gets the record.
  */
-void bsa_record_free(struct bsa_heap *heap, const struct bsa_object *object)
+void bsa_record_free(const struct bsa_object *object)
 {
-	bool all = object->is_block || !bsa_zone(heap);
+	bool all = object->is_block || !bsa_zone(object->heap);
 	void *from = all ? object->start : bsa_object_ptr(object);
 	size_t nr = all ? object->end - from : bsa_object_size(object);
 	struct bsa_record *record = object->record;
+	struct bsa_heap *heap = object->heap;
 	struct bsa_object page;
 
 	if (bsa_debug_flag(heap, BSA_DEBUG_POISON))
 		bsa_fill(from, BSA_BYTE_FREE, nr);
 	else if (want_init_on_free())
 		bsa_clear(from, nr);
+	if (!object->is_block)
+		bsa_record_set(object, BSA_RECORD_FREE);
 	for (; object->is_block && from < object->end; from += PAGE_SIZE) {
-		set_object(&page, from, PAGE_SIZE, side_of(heap, from));
+		set_object(&page, heap, from, PAGE_SIZE, side_of(heap, from));
 		page.record->alloc = record->alloc;
 		page.record->freed = record->freed;
 		page.record->slack = 0;
-		if (from != object->start)
-			page.record->left = 0;
-		bsa_record_set(heap, &page, BSA_RECORD_FREE);
+		page.record->left = 0;
+		bsa_record_set(&page, BSA_RECORD_FREE);
 	}
-	if (!object->is_block)
-		bsa_record_set(heap, object, BSA_RECORD_FREE);
 }
 
-/* Is there a slot that somebody has and that has no record? It may just get one. */
-bool bsa_record_is_lost(struct bsa_heap *heap, const struct bsa_object *object)
+/* Is it a slot that somebody has and that has no record? It may just get one. */
+bool bsa_record_is_lost(const struct bsa_object *object)
 {
-	return !object->is_block &&
-	       bsa_record_state(heap, object) == BSA_RECORD_NONE &&
-	       bsa_plain_size(heap, object->start);
+	return !object->is_block && object->state == BSA_RECORD_NONE &&
+	       bsa_plain_size(object->heap, object->start);
 }
 
-/**
- * bsa_debug_validate - check red zones and poison of a page
- * @heap: the heap; others may go on using it
- * @page: the page's address
- * @quiet: nobody does
- * @text: room for a report
- * @tell: called with @text, for each place that was overwritten
- * @arg: its first argument
+/*
+ * Check red zones and poison of a page; others may use it, unless the heap is @quiet.
+ * @tell is called with @arg and @text, which is room for a report, for each place that
+ * was overwritten.
  */
 void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 			char *text, void (*tell)(void *arg, const char *text),
 			void *arg)
 {
-	struct bsa_object object = {}, seen;
-	struct bsa_record copy;
+	struct bsa_object object = {};
 	struct bsa_found found;
 	void *ptr;
 
 	while (bsa_record_step(heap, page, &object)) {
-		look(heap, &object, &seen, &copy, &found);
-		if (!found.nr)
+		if (!look(&object, &found))
 			continue;
-		bsa_describe(text, &seen, &found);
+		bsa_describe(text, &object, &found);
 		tell(arg, text);
 	}
 	for (ptr = page; quiet && ptr < page + PAGE_SIZE; ptr += UNIT) {
 		if (!bsa_record_locate(heap, ptr, &object) ||
-		    object.start != ptr || !bsa_record_is_lost(heap, &object))
+		    object.start != ptr || !bsa_record_is_lost(&object))
 			continue;
 		bsa_say(text, 0, "what was known about %zu bytes at %p is overwritten\n",
 			object.room, ptr);

@@ -270,8 +270,7 @@ void bsa_set_track(struct bsa_heap *heap, struct bsa_track *track,
 	track->when = now_ms();
 	track->pid = current->pid;
 	track->cpu = raw_smp_processor_id();
-	track->context = in_nmi() ? 'n' : in_hardirq() ? 'h' :
-			 in_serving_softirq() ? 's' : 't';
+	track->context = in_nmi() ? 3 : in_hardirq() ? 2 : !!in_serving_softirq();
 }
 
 /* The calls that led to something, the innermost first; @one is room for it alone. */
@@ -326,15 +325,15 @@ static size_t say_chain(char *text, size_t len, const struct bsa_track *track)
 static size_t say_track(char *text, size_t len, const char *what,
 			const struct bsa_track *track)
 {
-	const char *context = track->context == 'n' ? "NMI" :
-			      track->context == 'h' ? "hardirq" :
-			      track->context == 's' ? "softirq" : "task";
+	static const char * const context[] = {
+		"task", "softirq", "hardirq", "NMI"
+	};
 
 	if (!track->where)
 		return len;
 	len = bsa_say(text, len, "  %s %u ms ago on CPU %u by pid %u (%s):\n",
 		      what, now_ms() - track->when, track->cpu, track->pid,
-		      context);
+		      context[track->context % ARRAY_SIZE(context)]);
 	return say_chain(text, len, track);
 }
 
@@ -353,16 +352,16 @@ size_t bsa_describe(char *text, const struct bsa_object *object,
 			      (int)min_t(size_t, found->nr, BSA_SHOWN),
 			      found->bytes, found->nr > BSA_SHOWN ? " ..." : "",
 			      found->byte);
-	len = say_track(text, len, "allocated", &object->record->alloc);
-	return say_track(text, len, "freed", &object->record->freed);
+	len = say_track(text, len, "allocated", &object->was.alloc);
+	return say_track(text, len, "freed", &object->was.freed);
 }
 
 /* Count what was found; put a report together; print it, if that is wanted. */
-static noinline void make_report(struct bsa_heap *heap,
-				 const struct bsa_object *object,
+static noinline void make_report(const struct bsa_object *object,
 				 const struct bsa_found *found,
 				 unsigned long caller, bool print)
 {
+	struct bsa_heap *heap = object->heap;
 	struct bsa_debug *debug = heap->debug;
 	char *text = debug->text;
 	struct bsa_track now;
@@ -386,11 +385,11 @@ static noinline void make_report(struct bsa_heap *heap,
 }
 
 /* Say what was found in an object, and who it was. @caller has called. Any context. */
-void bsa_report(struct bsa_heap *heap, const struct bsa_object *object,
-		const struct bsa_found *found, unsigned long caller)
+void bsa_report(const struct bsa_object *object, const struct bsa_found *found,
+		unsigned long caller)
 {
-	make_report(heap, object, found, caller,
-		    bsa_may_print(heap, &heap->reported));
+	make_report(object, found, caller,
+		    bsa_may_print(object->heap, &object->heap->reported));
 }
 
 /* Say more about a free that was refused, and what has led to that. */
@@ -398,20 +397,17 @@ static void report_refused(struct bsa_heap *heap, const void *ptr,
 			   const char *why, unsigned long caller, bool print)
 {
 	struct bsa_found found = { .finding = BSA_FOUND_REFUSED, .what = why };
-	static struct bsa_record nothing;
 	struct bsa_object object;
 
 	if (!bsa_record_locate(heap, ptr, &object))
 		return;
-	if (object.is_block ||
-	    bsa_record_state(heap, &object) != BSA_RECORD_NONE) {
-		make_report(heap, &object, &found, caller, print);
-	} else if (bsa_record_is_lost(heap, &object)) {
+	if (object.is_block || object.state != BSA_RECORD_NONE) {
+		make_report(&object, &found, caller, print);
+	} else if (bsa_record_is_lost(&object)) {
 		bsa_overwritten(&found, BSA_FOUND_BEHIND,
 				"what was known about it is overwritten",
 				object.record, sizeof(*object.record), 0);
-		object.record = &nothing;
-		bsa_report(heap, &object, &found, caller);
+		bsa_report(&object, &found, caller);
 	}
 }
 
@@ -472,7 +468,7 @@ struct collection {
 
 static void collect(struct collection *all, const struct bsa_object *object)
 {
-	const struct bsa_track *track = &object->record->alloc;
+	const struct bsa_track *track = &object->was.alloc;
 	struct chain *chain = all->chain;
 	unsigned long one, *entries;
 	const struct client *owner = NULL;
@@ -501,15 +497,13 @@ static void collect(struct collection *all, const struct bsa_object *object)
 static void collect_page(struct bsa_heap *heap, void *page,
 			 struct collection *all)
 {
-	struct bsa_object object = {}, seen;
-	struct bsa_record copy;
+	struct bsa_object object = {};
 
 	/* Neither a section nor a module goes meanwhile. */
 	preempt_disable();
 	while (bsa_record_step(heap, page, &object))
-		if (bsa_record_copy(heap, &object, &seen, &copy) ==
-		    BSA_RECORD_LIVE)
-			collect(all, &seen);
+		if (object.state == BSA_RECORD_LIVE)
+			collect(all, &object);
 	preempt_enable();
 }
 

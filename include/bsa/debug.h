@@ -41,7 +41,7 @@
  * @pid: the task on whose back it happened
  * @cpu: the CPU
  * @is_stack: @where is a handle
- * @context: 't'ask, 's'oftirq, 'h'ardirq or 'n'mi
+ * @context: 0 is a task, 1 softirq, 2 hardirq, 3 NMI
  */
 struct bsa_track {
 	u32 where;
@@ -85,18 +85,24 @@ struct bsa_record {
 
 /**
  * struct bsa_object - a slot of a slab, or a block of pages, and what is known of it
+ * @heap: where it is
  * @start: its first byte
  * @end: behind what a caller can have of it: where the record of a slot begins
  * @room: its bytes
- * @record: who has it
  * @is_block: it is a block of pages
+ * @record: who has it
+ * @was: what @record was when it was looked at
+ * @state: what the object was then
  */
 struct bsa_object {
+	struct bsa_heap *heap;
 	void *start;
 	void *end;
 	size_t room;
-	struct bsa_record *record;
 	bool is_block;
+	struct bsa_record *record;
+	struct bsa_record was;
+	enum bsa_record_state state;
 };
 
 /* Kinds of reports. */
@@ -194,13 +200,13 @@ static inline size_t bsa_zone(const struct bsa_heap *heap)
 /* What a caller has, or had: its first byte. */
 static inline void *bsa_object_ptr(const struct bsa_object *object)
 {
-	return object->start + object->record->left;
+	return object->start + object->was.left;
 }
 
 /* And its bytes. */
 static inline size_t bsa_object_size(const struct bsa_object *object)
 {
-	return object->end - bsa_object_ptr(object) - object->record->slack;
+	return object->end - bsa_object_ptr(object) - object->was.slack;
 }
 
 /* debug.c: the way in and out, and what is not used again at once. */
@@ -227,24 +233,15 @@ bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 		       struct bsa_object *object);
 bool bsa_record_step(struct bsa_heap *heap, void *page,
 		     struct bsa_object *object);
-enum bsa_record_state bsa_record_state(struct bsa_heap *heap,
-				       const struct bsa_object *object);
-enum bsa_record_state bsa_record_copy(struct bsa_heap *heap,
-				      const struct bsa_object *object,
-				      struct bsa_object *seen,
-				      struct bsa_record *copy);
-bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object,
-		      enum bsa_record_state state);
-void bsa_record_set(struct bsa_heap *heap, const struct bsa_object *object,
+bool bsa_record_claim(const struct bsa_object *object);
+void bsa_record_set(const struct bsa_object *object,
 		    enum bsa_record_state state);
-void bsa_record_free(struct bsa_heap *heap, const struct bsa_object *object);
-bool bsa_record_is_lost(struct bsa_heap *heap, const struct bsa_object *object);
+void bsa_record_free(const struct bsa_object *object);
+bool bsa_record_is_lost(const struct bsa_object *object);
 bool bsa_overwritten(struct bsa_found *found, enum bsa_finding finding,
 		     const char *what, const void *from, size_t nr, u8 byte);
-void bsa_check_object(struct bsa_heap *heap, const struct bsa_object *object,
-		      enum bsa_record_state state, unsigned long caller);
-void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
-		     unsigned long caller);
+void bsa_check_object(const struct bsa_object *object, unsigned long caller);
+void bsa_check_fresh(const struct bsa_object *object, unsigned long caller);
 void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 			char *text, void (*tell)(void *arg, const char *text),
 			void *arg);
@@ -256,8 +253,8 @@ void bsa_set_track(struct bsa_heap *heap, struct bsa_track *track,
 		   unsigned long caller);
 size_t bsa_describe(char *text, const struct bsa_object *object,
 		    const struct bsa_found *found);
-void bsa_report(struct bsa_heap *heap, const struct bsa_object *object,
-		const struct bsa_found *found, unsigned long caller);
+void bsa_report(const struct bsa_object *object, const struct bsa_found *found,
+		unsigned long caller);
 void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m);
 void bsa_client_comes(const struct module *module);
 void bsa_client_is_loaded(const struct module *module);

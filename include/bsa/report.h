@@ -13,7 +13,6 @@
 /* Room for the text of a report. */
 #define BSA_REPORT_LEN		4096
 
-struct bsa_debug;
 struct bsa_heap;
 
 /**

@@ -117,11 +117,6 @@ static void set_object(struct bsa_object *object, struct bsa_heap *heap,
 	read_record(object);
 }
 
-static void *page_at(const void *ptr)
-{
-	return PTR_ALIGN_DOWN((void *)ptr, PAGE_SIZE);
-}
-
 /*
  * Find the slot or the block that any address lies in; of a block that is free each
  * page is found on its own. Return false if the heap has no such page, or its slots
@@ -137,7 +132,7 @@ bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 
 	preempt_disable();
 	if (!bsa_plain_locate(heap, ptr, &start, &room, &is_block)) {
-		start = page_at(ptr);
+		start = PTR_ALIGN_DOWN((void *)ptr, PAGE_SIZE);
 		room = PAGE_SIZE;
 		is_block = true;
 	}
@@ -154,9 +149,9 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_record_locate);
 bool bsa_record_claim(const struct bsa_object *object)
 {
 	u64 mark = object->was.mark;
+	u64 next = next_mark(object, mark, BSA_RECORD_CLAIMED);
 
-	return cmpxchg(&object->record->mark, mark,
-		       next_mark(object, mark, BSA_RECORD_CLAIMED)) == mark;
+	return cmpxchg(&object->record->mark, mark, next) == mark;
 }
 
 /* Change what an object is. Nobody else has it. */
@@ -219,7 +214,7 @@ bool bsa_record_step(struct bsa_heap *heap, void *page,
 	if (object->is_block)
 		object->start = NULL;
 	while (next_slot(heap, page, page + PAGE_SIZE, object))
-		if (page_at(object->start) == page)
+		if (object->start >= page)
 			return true;
 	return false;
 }
@@ -325,7 +320,8 @@ static void spoil_page(struct bsa_heap *heap, void *ptr)
 {
 	struct bsa_object page;
 
-	set_object(&page, heap, page_at(ptr), PAGE_SIZE, side_of(heap, ptr));
+	set_object(&page, heap, PTR_ALIGN_DOWN(ptr, PAGE_SIZE), PAGE_SIZE,
+		   side_of(heap, ptr));
 	if (page.state == BSA_RECORD_FREE)
 		bsa_record_claim(&page);
 }

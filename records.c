@@ -227,8 +227,8 @@ bool bsa_record_step(struct bsa_heap *heap, void *page,
  * Look for bytes that are not as they should be. @found is filled in: @found->nr is
  * how many there are, from the first to the last.
  */
-bool bsa_overwritten(struct bsa_found *found, enum bsa_finding finding,
-		     const char *what, const void *from, size_t nr, u8 byte)
+static bool overwritten(struct bsa_found *found, enum bsa_finding finding,
+			const char *what, const void *from, size_t nr, u8 byte)
 {
 	const u8 *last = from + nr - 1;
 
@@ -261,27 +261,24 @@ static bool find_damage(const struct bsa_object *object, struct bsa_found *found
 	size_t slack = object->was.slack;
 
 	if (free && object->is_block)
-		return poison &&
-		       bsa_overwritten(found, BSA_FOUND_FREE,
-				       "page written after it was freed",
-				       object->start, object->room,
-				       BSA_BYTE_FREE);
+		return poison && overwritten(found, BSA_FOUND_FREE,
+					     "page written after it was freed",
+					     object->start, object->room,
+					     BSA_BYTE_FREE);
 	/* Those of a record that was overwritten may be anything. */
 	if (slack > object->room || ptr + slack > end)
 		return false;
 	if (bsa_zone(heap))
 		end -= slack;
 	if (poison &&
-	    bsa_overwritten(found, BSA_FOUND_FREE, "written after it was freed",
-			    ptr, end - ptr, BSA_BYTE_FREE))
+	    overwritten(found, BSA_FOUND_FREE, "written after it was freed",
+			ptr, end - ptr, BSA_BYTE_FREE))
 		return true;
 	return bsa_zone(heap) &&
-	       (bsa_overwritten(found, BSA_FOUND_BEHIND,
-				"written behind its end", end, slack,
-				BSA_BYTE_ZONE) ||
-		bsa_overwritten(found, BSA_FOUND_BEFORE,
-				"written before its start", object->start,
-				object->was.left, BSA_BYTE_ZONE));
+	       (overwritten(found, BSA_FOUND_BEHIND, "written behind its end",
+			    end, slack, BSA_BYTE_ZONE) ||
+		overwritten(found, BSA_FOUND_BEFORE, "written before its start",
+			    object->start, object->was.left, BSA_BYTE_ZONE));
 }
 
 /* Is anything wrong with an object that may change hands meanwhile? */
@@ -411,11 +408,17 @@ void bsa_record_free(const struct bsa_object *object)
 	}
 }
 
-/* Is it a slot that somebody has and that has no record? It may just get one. */
-bool bsa_record_is_lost(const struct bsa_object *object)
+/* Is it a slot that somebody has, without a record? It may just get one. */
+bool bsa_record_is_lost(const struct bsa_object *object,
+			struct bsa_found *found)
 {
-	return !object->is_block && object->state == BSA_RECORD_NONE &&
-	       bsa_plain_size(object->heap, object->start);
+	if (object->is_block || object->state != BSA_RECORD_NONE ||
+	    !bsa_plain_size(object->heap, object->start))
+		return false;
+	overwritten(found, BSA_FOUND_BEHIND,
+		    "what was known about it is overwritten", object->record,
+		    sizeof(*object->record), 0);
+	return true;
 }
 
 /*
@@ -439,10 +442,10 @@ void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 	}
 	for (ptr = page; quiet && ptr < page + PAGE_SIZE; ptr += UNIT) {
 		if (!bsa_record_locate(heap, ptr, &object) ||
-		    object.start != ptr || !bsa_record_is_lost(&object))
+		    object.start != ptr ||
+		    !bsa_record_is_lost(&object, &found))
 			continue;
-		bsa_say(text, 0, "what was known about %zu bytes at %p is overwritten\n",
-			object.room, ptr);
+		bsa_describe(text, &object, &found);
 		tell(arg, text);
 	}
 }

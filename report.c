@@ -401,14 +401,10 @@ static void report_refused(struct bsa_heap *heap, const void *ptr,
 
 	if (!bsa_record_locate(heap, ptr, &object))
 		return;
-	if (object.is_block || object.state != BSA_RECORD_NONE) {
+	if (object.is_block || object.state != BSA_RECORD_NONE)
 		make_report(&object, &found, caller, print);
-	} else if (bsa_record_is_lost(&object)) {
-		bsa_overwritten(&found, BSA_FOUND_BEHIND,
-				"what was known about it is overwritten",
-				object.record, sizeof(*object.record), 0);
+	else if (bsa_record_is_lost(&object, &found))
 		bsa_report(&object, &found, caller);
-	}
 }
 
 /* Count a free that is refused, and say why. Any context. */

@@ -237,9 +237,8 @@ bool bsa_record_claim(const struct bsa_object *object);
 void bsa_record_set(const struct bsa_object *object,
 		    enum bsa_record_state state);
 void bsa_record_free(const struct bsa_object *object);
-bool bsa_record_is_lost(const struct bsa_object *object);
-bool bsa_overwritten(struct bsa_found *found, enum bsa_finding finding,
-		     const char *what, const void *from, size_t nr, u8 byte);
+bool bsa_record_is_lost(const struct bsa_object *object,
+			struct bsa_found *found);
 void bsa_check_object(const struct bsa_object *object, unsigned long caller);
 void bsa_check_fresh(const struct bsa_object *object, unsigned long caller);
 void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,

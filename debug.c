@@ -10,17 +10,20 @@
  *
  *   in    room for red zones and a record is asked for below; what is there is
  *         looked at, filled and noted down (records.c)
- *   out   what is freed is claimed by its record, looked at and filled; it is kept,
- *         and given back below later (quarantine.c)
+ *   out   what is freed is claimed by its record, looked at and filled; it is kept
+ *         in a ring, the quarantine, and given back below when that is full, or has
+ *         too large a part of the heap
  *
- * What is found is told (report.c), and so is who holds what (leaks.c).
+ * Of the slots that come from below some are kept, too, and of those a random one is
+ * handed out. All that is kept goes back before an allocation fails. Nothing below has
+ * to know of it: there it is live. So this layer counts for itself what callers have.
  *
- * Nothing below has to know that something is in quarantine: there it is live. So
- * this layer counts for itself what callers have.
+ * What is found is told, and so is who holds what (report.c).
  *
  * Locking: a record is changed by who has the object, which claim_object() decides.
  * No lock is held while bytes are looked at or filled, or something is reported,
- * and interrupts and preemption are what they were in the caller.
+ * and interrupts and preemption are what they were in the caller. debug->lock is
+ * innermost, held for some instructions with interrupts off, and not taken in NMI.
  *
  * Contexts: any in which the calls themselves work. In NMI no call chain is saved,
  * no object is allocated, and nothing goes into quarantine.
@@ -44,7 +47,6 @@ DEFINE_STATIC_KEY_FALSE(bsa_debug_key);
  * @align: alignment of both
  * @is_block: it is to be a block of pages
  * @low: only from below 4 GiB
- * @zero: what was asked for is to be zero
  * @caller: who has asked
  */
 struct demand {
@@ -54,159 +56,225 @@ struct demand {
 	size_t align;
 	bool is_block;
 	bool low;
-	bool zero;
 	unsigned long caller;
 };
+
+/*
+ * What is not used again at once, or not in order
+ */
+
+/* Give back below what has been there for longest; false if there is nothing. */
+static bool pop(struct bsa_heap *heap)
+{
+	struct bsa_debug *debug = heap->debug;
+	struct bsa_object object;
+	unsigned long flags;
+	bool found;
+
+	raw_spin_lock_irqsave(&debug->lock, flags);
+	found = debug->nr_held &&
+		bsa_record_locate(heap, debug->held[debug->first], &object);
+	if (found) {
+		debug->first = (debug->first + 1) % BSA_QUARANTINE;
+		debug->nr_held--;
+		debug->held_bytes -= object.room;
+		debug->nr_held_blocks -= object.is_block;
+	}
+	raw_spin_unlock_irqrestore(&debug->lock, flags);
+	if (found)
+		bsa_plain_free(heap, object.start);
+	return found;
+}
+
+/* Put what is free into quarantine; false if it is to be given back at once. */
+static bool hold(const struct bsa_object *object)
+{
+	struct bsa_heap *heap = object->heap;
+	size_t max = heap->buddy.total_pages * (PAGE_SIZE / BSA_QUARANTINE_PART);
+	struct bsa_debug *debug = heap->debug;
+	unsigned int at, left = BSA_QUARANTINE;
+	unsigned long flags;
+	bool fits;
+
+	if (!bsa_debug_flag(heap, BSA_DEBUG_QUARANTINE) || in_nmi() ||
+	    object->room > max)
+		return false;
+	/* No more goes than there can be at the start: others may add to it. */
+	do {
+		raw_spin_lock_irqsave(&debug->lock, flags);
+		fits = debug->nr_held < BSA_QUARANTINE &&
+		       debug->held_bytes + object->room <= max;
+		if (fits) {
+			at = debug->first + debug->nr_held++;
+			debug->held[at % BSA_QUARANTINE] = object->start;
+			debug->held_bytes += object->room;
+			debug->nr_held_blocks += object->is_block;
+		}
+		raw_spin_unlock_irqrestore(&debug->lock, flags);
+	} while (!fits && left-- && pop(heap));
+	return fits;
+}
+
+/* Give back below all that is kept. Not from NMI. */
+void bsa_debug_let_go(struct bsa_heap *heap)
+{
+	void **choice = &heap->debug->choice[0][0], *slot;
+	unsigned int left = BSA_QUARANTINE;
+
+	while (left-- && pop(heap))
+		;
+	for (left = BSA_ALL_CLASSES * BSA_CHOICE; left--; choice++) {
+		slot = xchg(choice, NULL);
+		if (slot)
+			bsa_plain_free(heap, slot);
+	}
+}
 
 /*
  * Allocation
  */
 
-/* Room for an object with its zones and its record; in a block, for the zones. */
-static void lay_out(struct bsa_heap *heap, struct demand *d)
-{
-	size_t zone = bsa_zone(heap);
-
-	d->is_block = true;
-	d->total = bsa_with_redzone(d->size);
-	if (max(d->size, d->align) > BSA_MAX_OBJECT)
-		return;
-	if (is_power_of_2(d->size))
-		d->align = max(d->size, d->align);
-	d->left = zone ? max(d->align, zone) : 0;
-	d->total = d->left + d->size + zone;
-	d->is_block = d->total + sizeof(struct bsa_record) > BSA_MAX_OBJECT;
-	if (!d->is_block) {
-		d->total += sizeof(struct bsa_record);
-	} else if (d->total > PAGE_SIZE) {
-		/* A block begins with the object if one page is too small. */
-		d->total -= d->left;
-		d->left = 0;
-	}
-}
-
+/*
+ * Allocate below. With random slots, exchange what comes from there for a random one
+ * of those that are kept, until there is one.
+ */
 static void *alloc_below(struct bsa_heap *heap, const struct demand *d,
 			 gfp_t gfp)
 {
+	struct bsa_debug *debug = heap->debug;
+	struct bsa_object object;
+	void **choice, *slot;
+	u32 random;
+	int i;
+
 	if (d->is_block)
 		return bsa_plain_alloc_pages(heap, PFN_UP(d->total), d->align,
 					     d->low, gfp);
-	return bsa_debug_choose(heap, d->total, d->align, gfp);
-}
-
-static void count_live(struct bsa_heap *heap, const struct bsa_object *object,
-		       long sign)
-{
-	struct bsa_debug *debug = heap->debug;
-
-	if (object->is_block)
-		atomic_long_add(sign * (object->room >> PAGE_SHIFT),
-				&debug->live_pages);
-	else
-		atomic_long_add(sign, &debug->live_objects);
-}
-
-/* Note down who gets it. Nobody else has it. */
-static void set_record(struct bsa_heap *heap, const struct bsa_object *object,
-		       const struct demand *d)
-{
-	struct bsa_record *record = object->record;
-
-	bsa_record_set(heap, object, BSA_RECORD_CLAIMED);
-	record->left = d->left;
-	record->slack = object->end - object->start - d->left - d->size;
-	bsa_set_track(heap, &record->alloc, d->caller);
-	record->freed.kind = BSA_TRACK_NONE;
+	if (!bsa_debug_flag(heap, BSA_DEBUG_RANDOM) || in_nmi())
+		return bsa_plain_alloc(heap, d->total, d->align, gfp);
+	choice = debug->choice[bsa_size_class(((d->total - 1) |
+					       (d->align - 1)) + 1)];
+	do {
+		slot = bsa_plain_alloc(heap, d->total, d->align, gfp);
+		if (!slot)
+			break;
+		/* Whatever is live below has a record. */
+		if (bsa_record_locate(heap, slot, &object))
+			bsa_check_fresh(&object, d->caller);
+		/* Two who ask at once may get the same number. */
+		random = data_race(prandom_u32_state(&debug->random));
+		slot = xchg(&choice[random % BSA_CHOICE], slot);
+	} while (!slot);
+	for (i = 0; !slot && i < BSA_CHOICE; i++)
+		slot = xchg(&choice[i], NULL);
+	return slot;
 }
 
 /* All that the caller has not asked for is red zone. */
-static void set_zones(struct bsa_heap *heap, const struct bsa_object *object)
+static void set_zones(const struct bsa_object *object)
 {
 	size_t slack = object->record->slack;
 
-	if (!bsa_zone(heap))
+	if (!bsa_zone(object->heap))
 		return;
 	bsa_fill(object->start, BSA_BYTE_ZONE, object->record->left);
 	bsa_fill(object->end - slack, BSA_BYTE_ZONE, slack);
 }
 
-/* Make an object or a block of what has come from below; it holds no record. */
-static void *hand_out(struct bsa_heap *heap, const struct bsa_object *object,
-		      const struct demand *d)
+/* A caller gets something, or gives it back: @sign is 1 or -1. */
+static void count(const struct bsa_object *object, int sign)
 {
+	struct bsa_debug *debug = object->heap->debug;
+
+	atomic_long_inc(sign > 0 ? &debug->allocs : &debug->frees);
+	if (object->is_block) {
+		atomic_long_add(sign * (long)(object->room >> PAGE_SHIFT),
+				&debug->live_pages);
+		return;
+	}
+	atomic_long_add(sign, &debug->live_objects);
+	if (sign < 0)
+		atomic_long_inc(&debug->object_frees);
+}
+
+/* Make an object or a block of what has come from below. */
+static void *hand_out(const struct bsa_object *object, const struct demand *d,
+		      bool zero)
+{
+	struct bsa_heap *heap = object->heap;
+	bool fresh = bsa_debug_flag(heap, BSA_DEBUG_POISON) && !zero;
+	struct bsa_record *record = object->record;
 	void *ptr = object->start + d->left;
 
-	set_record(heap, object, d);
-	if (d->zero)
-		bsa_clear(ptr, d->size);
-	else if (bsa_debug_flag(heap, BSA_DEBUG_POISON))
-		bsa_fill(ptr, BSA_BYTE_FRESH, d->size);
-	set_zones(heap, object);
-	atomic_long_inc(&heap->debug->allocs);
-	count_live(heap, object, 1);
-	bsa_record_set(heap, object, BSA_RECORD_LIVE);
+	bsa_record_set(object, BSA_RECORD_CLAIMED);
+	record->left = d->left;
+	record->slack = object->end - ptr - d->size;
+	bsa_set_track(heap, &record->alloc, d->caller);
+	record->freed.where = 0;
+	/* Records of slots must not survive in a block. */
+	if (zero || fresh || object->is_block)
+		bsa_fill(object->start, fresh ? BSA_BYTE_FRESH : 0,
+			 object->end - object->start);
+	set_zones(object);
+	count(object, 1);
+	bsa_record_set(object, BSA_RECORD_LIVE);
 	bsa_hand_out(ptr, d->size, object->end - ptr);
 	return ptr;
 }
 
-/* Ask below, and let go of what is held back before that fails. */
+/* Ask below, and let go of what is kept before that fails. */
 static void *alloc_object(struct bsa_heap *heap, const struct demand *d,
 			  gfp_t gfp)
 {
+	gfp_t below = gfp & ~__GFP_ZERO;
 	struct bsa_object object;
 	void *start;
 
-	gfp &= ~__GFP_ZERO;
-	start = alloc_below(heap, d, gfp & ~__GFP_DIRECT_RECLAIM);
+	start = alloc_below(heap, d, below & ~__GFP_DIRECT_RECLAIM);
 	if (!start && !in_nmi()) {
 		bsa_debug_let_go(heap);
-		start = alloc_below(heap, d, gfp);
+		start = alloc_below(heap, d, below);
 	}
 	if (!start || !bsa_record_locate(heap, start, &object))
 		return NULL;
-	bsa_check_fresh(heap, &object, d->caller);
-	/* Records of slots must not survive in a block. */
-	if (object.is_block)
-		bsa_fill(start, bsa_debug_flag(heap, BSA_DEBUG_POISON) ?
-			 BSA_BYTE_FRESH : 0, object.room);
-	return hand_out(heap, &object, d);
+	bsa_check_fresh(&object, d->caller);
+	return hand_out(&object, d, want_init_on_alloc(gfp));
 }
 
-/**
- * bsa_debug_alloc - allocate memory of any size
- * @heap: the heap
- * @size: bytes, not 0
- * @align: alignment in bytes, a power of two
- * @gfp: as for every call
- * @caller: who gets it
- *
- * Return: the memory, or NULL.
+/*
+ * Allocate memory of any size, not 0, that @caller gets: an object with its zones and
+ * its record, or a block with its zones.
  */
 void *bsa_debug_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		      gfp_t gfp, unsigned long caller)
 {
+	size_t zone = bsa_zone(heap);
 	struct demand d = {
 		.size = size,
+		.total = bsa_with_redzone(size),
 		.align = align,
-		.zero = want_init_on_alloc(gfp),
+		.is_block = true,
 		.caller = caller,
 	};
 
-	lay_out(heap, &d);
+	if (max(size, align) > BSA_MAX_OBJECT)
+		return alloc_object(heap, &d, gfp);
+	if (is_power_of_2(size))
+		d.align = max(size, align);
+	d.left = zone ? max(d.align, zone) : 0;
+	d.total = d.left + size + zone;
+	d.is_block = d.total + sizeof(struct bsa_record) > BSA_MAX_OBJECT;
+	if (!d.is_block) {
+		d.total += sizeof(struct bsa_record);
+	} else if (d.total > PAGE_SIZE) {
+		/* A block begins with the object if one page is too small. */
+		d.total -= d.left;
+		d.left = 0;
+	}
 	return alloc_object(heap, &d, gfp);
 }
 
-/**
- * bsa_debug_alloc_pages - allocate a block of pages
- * @heap: the heap
- * @nr: number of pages
- * @align: alignment in bytes, a power of two
- * @low: only from below 4 GiB
- * @gfp: as for every call
- * @caller: who gets it
- *
- * Return: the address, or NULL.
- */
+/* Allocate a block of pages, with @low only from below 4 GiB, that @caller gets. */
 void *bsa_debug_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 			    size_t align, bool low, gfp_t gfp,
 			    unsigned long caller)
@@ -217,7 +285,6 @@ void *bsa_debug_alloc_pages(struct bsa_heap *heap, unsigned long nr,
 		.align = align,
 		.is_block = true,
 		.low = low,
-		.zero = want_init_on_alloc(gfp),
 		.caller = caller,
 	};
 
@@ -230,138 +297,78 @@ void *bsa_debug_alloc_pages(struct bsa_heap *heap, unsigned long nr,
  * Free
  */
 
-/* Take an object from the caller who frees it, or say why not. */
+/* Take an object from the caller who has it, or say why not. */
 static enum bsa_refused claim_object(struct bsa_heap *heap, const void *ptr,
 				     bool pages, struct bsa_object *object)
 {
+	enum bsa_refused why = BSA_FREE_OK;
+
+	preempt_disable();
 	if (!bsa_record_locate(heap, ptr, object))
-		return bsa_buddy_refusal(&heap->buddy, bsa_page_of(ptr), ptr);
-	if (pages && !object->is_block)
-		return BSA_FREE_OBJECT;
-	if (bsa_record_state(heap, object) != BSA_RECORD_LIVE)
-		return BSA_FREE_DOUBLE;
-	if (ptr != bsa_object_ptr(object))
-		return BSA_FREE_INTERIOR;
-	return bsa_record_claim(heap, object) ? BSA_FREE_OK : BSA_FREE_DOUBLE;
+		why = bsa_buddy_refusal(&heap->buddy, bsa_page_of(ptr), ptr);
+	else if (pages && !object->is_block)
+		why = BSA_FREE_OBJECT;
+	else if (object->state != BSA_RECORD_LIVE)
+		why = BSA_FREE_DOUBLE;
+	else if (ptr != bsa_object_ptr(object))
+		why = BSA_FREE_INTERIOR;
+	else if (!bsa_record_claim(object))
+		why = BSA_FREE_DOUBLE;
+	preempt_enable();
+	return why;
 }
 
-/* Of what nobody has no byte is as it was; see records.c. */
-static void poison_object(struct bsa_heap *heap,
-			  const struct bsa_object *object)
-{
-	bool poison = bsa_debug_flag(heap, BSA_DEBUG_POISON);
-	bool all = object->is_block || !bsa_zone(heap);
-	void *from = all ? object->start : bsa_object_ptr(object);
-	size_t nr = all ? object->end - object->start : bsa_object_size(object);
-
-	if (poison)
-		bsa_fill(from, BSA_BYTE_FREE, nr);
-	else if (want_init_on_free())
-		bsa_clear(from, nr);
-	if (object->is_block)
-		bsa_record_forget(heap, object, poison);
-}
-
-/**
- * bsa_debug_free - free or refuse what a caller frees
- * @heap: the heap
- * @ptr: any value
- * @pages: it is to be a block of pages
- * @caller: who frees it
- *
- * Context: any.
- */
+/* Free or refuse any value, with @pages one that is to be a block of pages. */
 void bsa_debug_free(struct bsa_heap *heap, const void *ptr, bool pages,
 		    unsigned long caller)
 {
 	struct bsa_object object;
 	enum bsa_refused why;
 
-	if (!ptr || ptr == ZERO_SIZE_PTR)
-		return;
-	preempt_disable();
 	why = claim_object(heap, ptr, pages, &object);
-	preempt_enable();
 	if (why != BSA_FREE_OK) {
 		bsa_refuse_free(heap, ptr, why, caller);
 		return;
 	}
 	bsa_take_back(ptr, object.end - ptr);
-	bsa_check_object(heap, &object, BSA_RECORD_LIVE, caller);
+	bsa_check_object(&object, caller);
 	bsa_set_track(heap, &object.record->freed, caller);
-	poison_object(heap, &object);
-	atomic_long_inc(&heap->debug->frees);
-	if (!object.is_block)
-		atomic_long_inc(&heap->debug->object_frees);
-	count_live(heap, &object, -1);
-	if (bsa_debug_hold(heap, &object))
-		return;
-	if (!object.is_block)
-		bsa_record_set(heap, &object, BSA_RECORD_FREE);
-	bsa_plain_free(heap, object.start);
+	bsa_record_free(&object);
+	count(&object, -1);
+	if (!hold(&object))
+		bsa_plain_free(heap, object.start);
 }
 
 /*
  * What else can be done with an object
  */
 
-/* Find what begins at an address, if it is live. */
-static bool find_live(struct bsa_heap *heap, const void *ptr,
-		      struct bsa_object *object)
-{
-	bool live;
-
-	preempt_disable();
-	live = bsa_record_locate(heap, ptr, object) &&
-	       bsa_record_state(heap, object) == BSA_RECORD_LIVE &&
-	       ptr == bsa_object_ptr(object);
-	preempt_enable();
-	return live;
-}
-
-/**
- * bsa_debug_size - bytes that were asked for
- * @heap: the heap
- * @ptr: any value
- *
- * Return: 0 if it is not the start of what is live.
- */
+/* Bytes that were asked for of any value; 0 if it is not the start of what is live. */
 size_t bsa_debug_size(struct bsa_heap *heap, const void *ptr)
 {
 	struct bsa_object object;
 
-	return find_live(heap, ptr, &object) ? bsa_object_size(&object) : 0;
+	return bsa_record_locate(heap, ptr, &object) &&
+	       object.state == BSA_RECORD_LIVE &&
+	       ptr == bsa_object_ptr(&object) ? bsa_object_size(&object) : 0;
 }
 
-/**
- * bsa_debug_shrink - an object or a block stays where it is, and gets smaller
- * @heap: the heap
- * @ptr: its start
- * @size: bytes, not more than before
- * @caller: who asked for it
- */
+/* An object or a block stays where it is, and has no more than @size bytes then. */
 void bsa_debug_shrink(struct bsa_heap *heap, const void *ptr, size_t size,
 		      unsigned long caller)
 {
 	struct bsa_object object;
 
-	if (!find_live(heap, ptr, &object))
+	if (claim_object(heap, ptr, false, &object) != BSA_FREE_OK)
 		return;
 	/* Afterwards nobody can tell any more. */
-	bsa_check_object(heap, &object, BSA_RECORD_LIVE, caller);
-	bsa_record_set(heap, &object, BSA_RECORD_LIVE);
+	bsa_check_object(&object, caller);
 	object.record->slack = object.end - ptr - size;
-	set_zones(heap, &object);
-	bsa_record_set(heap, &object, BSA_RECORD_LIVE);
+	set_zones(&object);
+	bsa_record_set(&object, BSA_RECORD_LIVE);
 }
 
-/**
- * bsa_debug_stats - what callers have done and have
- * @heap: the heap
- * @stats: what the plain allocator has told, corrected
- *
- * Context: any but NMI.
- */
+/* Put what callers have done and have into what the plain allocator has told. */
 void bsa_debug_stats(struct bsa_heap *heap, struct bsa_stats *stats)
 {
 	struct bsa_debug *debug = heap->debug;
@@ -377,13 +384,7 @@ void bsa_debug_stats(struct bsa_heap *heap, struct bsa_stats *stats)
  * On and off
  */
 
-/**
- * bsa_debug_parse - understand debug=
- * @val: letters, "1" for all, "0" or nothing for none
- * @flags: set to BSA_DEBUG_...
- *
- * Return: 0 or -EINVAL.
- */
+/* Understand debug=: letters, "1" for all, "0" or nothing for none. Or -EINVAL. */
 int bsa_debug_parse(const char *val, unsigned long *flags)
 {
 	static const char letters[] = "zpuqr";
@@ -403,14 +404,7 @@ int bsa_debug_parse(const char *val, unsigned long *flags)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_debug_parse);
 
-/**
- * bsa_debug_init - watch a heap
- * @heap: without a section
- * @flags: BSA_DEBUG_..., or 0
- *
- * Context: process, may sleep.
- * Return: 0 or a negative error.
- */
+/* Watch a heap that has no section yet, if @flags are BSA_DEBUG_...; may sleep. */
 int bsa_debug_init(struct bsa_heap *heap, unsigned long flags)
 {
 	struct bsa_debug *debug;
@@ -429,18 +423,13 @@ int bsa_debug_init(struct bsa_heap *heap, unsigned long flags)
 	prandom_seed_state(&debug->random, get_random_u64());
 	debug->secret = get_random_u64();
 	debug->flags = flags;
-	heap->buddy.side_size = sizeof(struct bsa_side);
+	heap->buddy.side_size = sizeof(struct bsa_record);
 	heap->debug = debug;
 	static_branch_inc(&bsa_debug_key);
 	return 0;
 }
 
-/**
- * bsa_debug_exit - the heap is gone
- * @heap: has no section any more
- *
- * Context: process, may sleep.
- */
+/* The heap has no section any more. May sleep. */
 void bsa_debug_exit(struct bsa_heap *heap)
 {
 	if (!heap->debug)

@@ -3,7 +3,7 @@
  * debug=: what is known about each object, and what its bytes should be
  *
  * An object is laid out in its slot like this. A block of pages is the same but
- * for the record, which is beside it, in the &struct bsa_side of its first page:
+ * for the record, which is beside it, with the descriptor of its first page:
  *
  *   live   | left zone | what was asked for | slack          | record |
  *   free   | left zone | poison             | slack          | record |
@@ -21,8 +21,8 @@
  * - As long as there is the record of a free slot, the slot is as it was left. Who
  *   is about to use memory in another way has looked at all slots that reach into
  *   it, and wiped their records, before: sweep().
- * - As long as a page is said to be poisoned, all of it is poison, but for slots
- *   that have a record. It is not said any more before such a record is wiped.
+ * - As long as the record of a page says that it is free, all of it is poison, but
+ *   for slots that have a record. That changes before such a record is wiped.
  *
  * A mark changes before anything else in its slot does, and a count in it goes up
  * each time. So who looks at bytes without any lock, and finds them changed, knows
@@ -47,8 +47,8 @@
  * Records
  */
 
-/* The side of the page that an address lies in; NULL if it is not the heap's. */
-static struct bsa_side *side_of(struct bsa_heap *heap, const void *ptr)
+/* The record of the page that an address lies in; NULL if it is not the heap's. */
+static struct bsa_record *side_of(struct bsa_heap *heap, const void *ptr)
 {
 	const struct bsa_page *page = bsa_page_of(ptr);
 	struct bsa_section *section;
@@ -58,164 +58,130 @@ static struct bsa_side *side_of(struct bsa_heap *heap, const void *ptr)
 		return NULL;
 	section = heap->buddy.section[page->section];
 	index = ((unsigned long)ptr - section->range.start) >> PAGE_SHIFT;
-	return (struct bsa_side *)section->side + index;
+	return (struct bsa_record *)section->side + index;
 }
 
-static void set_slot(struct bsa_object *object, void *start, size_t room)
+/* What a mark is but for its state and its count. */
+static u64 base_mark(const struct bsa_object *object)
 {
+	u64 seed = (unsigned long)object->record ^ object->heap->debug->secret;
+	size_t units = object->is_block ? 0 : object->room / UNIT;
+
+	/* The upper bits of the product depend on all of the seed. */
+	return (seed * GOLDEN_RATIO_64 & MARK_CHECK) |
+	       FIELD_PREP(MARK_UNITS, units);
+}
+
+/* The same, with a state, and counted. */
+static u64 next_mark(const struct bsa_object *object, u64 mark,
+		     enum bsa_record_state state)
+{
+	u64 count = (mark + FIELD_PREP(MARK_COUNT, 1)) & MARK_COUNT;
+
+	return base_mark(object) | count | state;
+}
+
+/*
+ * Look at the record of an object. One that is just changing is CLAIMED, whatever it was
+ * or will be. Of one that has no mark nothing is known.
+ */
+static void read_record(struct bsa_object *object)
+{
+	/* Pairs with bsa_record_set(), as the second look at it does. */
+	u64 mark = smp_load_acquire(&object->record->mark);
+
+	object->state = BSA_RECORD_NONE;
+	object->was = (struct bsa_record) {};
+	if ((mark & (MARK_CHECK | MARK_UNITS)) != base_mark(object) ||
+	    (mark & MARK_STATE) > BSA_RECORD_CLAIMED)
+		return;
+	/* Whatever was read is worth nothing if the mark has changed. */
+	data_race(object->was = *object->record);
+	/* As above. */
+	smp_rmb();
+	object->was.mark = mark;
+	object->state = READ_ONCE(object->record->mark) == mark ?
+			mark & MARK_STATE : BSA_RECORD_CLAIMED;
+}
+
+/* A block of pages has a record beside it; without one it is a slot. */
+static void set_object(struct bsa_object *object, struct bsa_heap *heap,
+		       void *start, size_t room, struct bsa_record *side)
+{
+	object->heap = heap;
 	object->start = start;
 	object->room = room;
-	object->record = start + room - sizeof(*object->record);
-	object->end = object->record;
-	object->is_block = false;
+	object->is_block = side;
+	object->record = side ?: start + room - sizeof(*object->record);
+	object->end = side ? start + room : object->record;
+	read_record(object);
 }
 
-static void set_block(struct bsa_object *object, void *start, size_t room,
-		      struct bsa_side *side)
-{
-	object->start = start;
-	object->room = room;
-	object->record = &side->record;
-	object->end = start + room;
-	object->is_block = true;
-}
-
-static void *page_at(const void *ptr)
-{
-	return PTR_ALIGN_DOWN((void *)ptr, PAGE_SIZE);
-}
-
-/**
- * bsa_record_locate - find out what the object at or around an address is
- * @heap: the heap
- * @ptr: any value
- * @object: filled in
- *
- * Of a block that is free each page is found on its own.
- *
- * Context: any; preemption is off, unless it is known to be an allocation.
- * Return: false if the heap has no such page, or its slots have no record.
+/*
+ * Find the slot or the block that any address lies in; of a block that is free each
+ * page is found on its own. Return false if the heap has no such page, or its slots
+ * have no record. What was found stays as long as preemption is off.
  */
 bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 		       struct bsa_object *object)
 {
-	struct bsa_side *side = side_of(heap, ptr);
-	bool is_block;
+	struct bsa_record *side;
+	bool is_block, found;
 	size_t room;
 	void *start;
 
-	if (!side)
-		return false;
-	if (!bsa_plain_locate(heap, ptr, &start, &room, &is_block))
-		set_block(object, page_at(ptr), PAGE_SIZE, side);
-	else if (is_block)
-		set_block(object, start, room, side_of(heap, start));
-	else
-		set_slot(object, start, room);
-	return is_block || room >= UNIT;
+	preempt_disable();
+	if (!bsa_plain_locate(heap, ptr, &start, &room, &is_block)) {
+		start = PTR_ALIGN_DOWN((void *)ptr, PAGE_SIZE);
+		room = PAGE_SIZE;
+		is_block = true;
+	}
+	side = side_of(heap, start);
+	found = side && room >= UNIT;
+	if (found)
+		set_object(object, heap, start, room, is_block ? side : NULL);
+	preempt_enable();
+	return found;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_record_locate);
 
-/* The part of a mark that its record's address decides. */
-static u64 check_of(struct bsa_heap *heap, const struct bsa_record *at)
+/* Claim an object that is as it was; of several who do so only one gets true. */
+bool bsa_record_claim(const struct bsa_object *object)
 {
-	u64 seed = (unsigned long)at ^ heap->debug->secret;
+	u64 mark = object->was.mark;
+	u64 next = next_mark(object, mark, BSA_RECORD_CLAIMED);
 
-	/* The upper bits of it depend on all. */
-	return seed * GOLDEN_RATIO_64 & MARK_CHECK;
+	return cmpxchg(&object->record->mark, mark, next) == mark;
 }
 
-static u64 units_of(const struct bsa_object *object)
-{
-	return object->is_block ? 0 :
-	       FIELD_PREP(MARK_UNITS, object->room / UNIT);
-}
-
-/* What a mark says, if it is that of the object's record, which is @at. */
-static enum bsa_record_state state_in(struct bsa_heap *heap, u64 mark,
-				      const struct bsa_object *object,
-				      const struct bsa_record *at)
-{
-	if ((mark & (MARK_CHECK | MARK_UNITS)) !=
-	    (check_of(heap, at) | units_of(object)) ||
-	    (mark & MARK_STATE) > BSA_RECORD_HELD)
-		return BSA_RECORD_NONE;
-	return mark & MARK_STATE;
-}
-
-/* The same mark with another state, counted. */
-static u64 next_mark(u64 mark, enum bsa_record_state state)
-{
-	u64 count = (mark + FIELD_PREP(MARK_COUNT, 1)) & MARK_COUNT;
-
-	return (mark & (MARK_CHECK | MARK_UNITS)) | count | state;
-}
-
-/**
- * bsa_record_state - what an object is to its users
- * @heap: the heap
- * @object: from bsa_record_locate()
- */
-enum bsa_record_state bsa_record_state(struct bsa_heap *heap,
-				       const struct bsa_object *object)
-{
-	return state_in(heap, READ_ONCE(object->record->mark), object,
-			object->record);
-}
-
-/**
- * bsa_record_claim - take an object from the caller who frees it
- * @heap: the heap
- * @object: from bsa_record_locate()
- *
- * Return: false if it is not live; of several who free it at once only one gets
- * true.
- */
-bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object)
+/* Change what an object is. Nobody else has it. */
+void bsa_record_set(const struct bsa_object *object,
+		    enum bsa_record_state state)
 {
 	u64 mark = READ_ONCE(object->record->mark);
 
-	return state_in(heap, mark, object, object->record) ==
-	       BSA_RECORD_LIVE &&
-	       cmpxchg(&object->record->mark, mark,
-		       next_mark(mark, BSA_RECORD_CLAIMED)) == mark;
-}
-
-/**
- * bsa_record_set - change what an object is
- * @heap: the heap
- * @object: nobody else has it
- * @state: what it is from here on
- */
-void bsa_record_set(struct bsa_heap *heap, const struct bsa_object *object,
-		    enum bsa_record_state state)
-{
-	u64 mark = check_of(heap, object->record) | units_of(object) |
-		   (READ_ONCE(object->record->mark) & MARK_COUNT);
-
 	/* Whoever sees the state finds the rest complete. */
-	smp_store_release(&object->record->mark, next_mark(mark, state));
+	smp_store_release(&object->record->mark, next_mark(object, mark, state));
 	/* And whoever sees bytes that are written next finds the state. */
 	smp_wmb();
 }
 
-/**
- * bsa_record_next - step through the slots that reach into a range and have a record
- * @heap: the heap
- * @from: start of the range
- * @to: its end
- * @object: the slot before, or one whose start is NULL; filled in
- *
- * Return: false if there is none (any more).
+/*
+ * Walks
  */
-bool bsa_record_next(struct bsa_heap *heap, const void *from, const void *to,
-		     struct bsa_object *object)
+
+/*
+ * Step through the slots that reach into a range and have a record. @object is the
+ * one before, or one whose start is NULL. False if there is none any more.
+ */
+static bool next_slot(struct bsa_heap *heap, const void *from, const void *to,
+		      struct bsa_object *object)
 {
 	const void *last = to + BSA_MAX_OBJECT - UNIT;
 	void *end = object->start ? object->start + object->room + UNIT :
 				    PTR_ALIGN((void *)from + 1, UNIT);
 	struct bsa_record *record;
-	u64 mark;
+	size_t room;
 
 	for (; end <= last; end += UNIT) {
 		/* Behind the heap there may be nothing to read. */
@@ -223,15 +189,33 @@ bool bsa_record_next(struct bsa_heap *heap, const void *from, const void *to,
 		    !side_of(heap, end - UNIT))
 			return false;
 		record = end - sizeof(*record);
-		mark = READ_ONCE(record->mark);
-		if ((mark & MARK_CHECK) != check_of(heap, record) ||
-		    !(mark & MARK_UNITS))
-			continue;
-		set_slot(object, end - FIELD_GET(MARK_UNITS, mark) * UNIT,
-			 FIELD_GET(MARK_UNITS, mark) * UNIT);
-		if ((const void *)object->start < to)
+		room = FIELD_GET(MARK_UNITS, READ_ONCE(record->mark)) * UNIT;
+		set_object(object, heap, end - room, room, NULL);
+		if (object->state != BSA_RECORD_NONE && end - room < to)
 			return true;
 	}
+	return false;
+}
+
+/*
+ * Step through what begins in a page: a block, or else the page itself, then slots
+ * that have a record. @object is the one before, or one whose start is NULL.
+ */
+bool bsa_record_step(struct bsa_heap *heap, void *page,
+		     struct bsa_object *object)
+{
+	if (!object->start) {
+		if (!bsa_record_locate(heap, page, object) ||
+		    !object->is_block || object->start != page)
+			set_object(object, heap, page, PAGE_SIZE,
+				   side_of(heap, page));
+		return true;
+	}
+	if (object->is_block)
+		object->start = NULL;
+	while (next_slot(heap, page, page + PAGE_SIZE, object))
+		if (object->start >= page)
+			return true;
 	return false;
 }
 
@@ -239,345 +223,229 @@ bool bsa_record_next(struct bsa_heap *heap, const void *from, const void *to,
  * Red zones and poison
  */
 
-/**
- * bsa_zone - bytes of red zone that there are at least
- * @heap: the heap
+/*
+ * Look for bytes that are not as they should be. @found is filled in: @found->nr is
+ * how many there are, from the first to the last.
  */
-size_t bsa_zone(const struct bsa_heap *heap)
-{
-	return bsa_debug_flag(heap, BSA_DEBUG_ZONES) ? BSA_ZONE : 0;
-}
-
-/**
- * bsa_is_damaged - look for bytes that are not as they should be
- * @from: the first byte to look at
- * @nr: how many
- * @byte: what they should be
- * @damage: filled in if some are not
- */
-bool bsa_is_damaged(const void *from, size_t nr, u8 byte,
-		    struct bsa_damage *damage)
+static bool overwritten(struct bsa_found *found, enum bsa_finding finding,
+			const char *what, const void *from, size_t nr, u8 byte)
 {
 	const u8 *last = from + nr - 1;
 
+	found->finding = finding;
+	found->what = what;
+	found->byte = byte;
+	found->nr = 0;
 	kasan_disable_current();
-	damage->at = nr ? memchr_inv(from, byte, nr) : NULL;
-	if (damage->at) {
+	found->at = nr ? memchr_inv(from, byte, nr) : NULL;
+	if (found->at) {
 		/* It may have been put right in this very moment. */
-		while (last > damage->at && READ_ONCE(*last) == byte)
+		while (last > found->at && READ_ONCE(*last) == byte)
 			last--;
-		damage->nr = last - damage->at + 1;
-		damage->byte = byte;
+		found->nr = last - found->at + 1;
+		/* As for all that is found: whether it counts is seen later. */
+		data_race(memcpy(found->bytes, found->at,
+				 min_t(size_t, found->nr, BSA_SHOWN)));
 	}
 	kasan_enable_current();
-	return damage->at;
+	return found->nr;
 }
 
-/* The bytes of a free object that are poison. */
-static size_t poison_of(struct bsa_heap *heap, const struct bsa_object *object)
+/* Is anything wrong with the bytes of an object, which are its caller's or free? */
+static bool find_damage(const struct bsa_object *object, struct bsa_found *found)
 {
-	if (!bsa_debug_flag(heap, BSA_DEBUG_POISON))
-		return 0;
-	return bsa_zone(heap) ? bsa_object_size(object) :
-				object->end - object->start;
-}
+	struct bsa_heap *heap = object->heap;
+	bool free = object->state == BSA_RECORD_FREE;
+	bool poison = free && bsa_debug_flag(heap, BSA_DEBUG_POISON);
+	void *ptr = bsa_object_ptr(object), *end = object->end;
+	size_t slack = object->was.slack;
 
-/* Is anything wrong with the bytes of an object, of which this is the state? */
-static bool find_damage(struct bsa_heap *heap, const struct bsa_object *object,
-			enum bsa_record_state state, const char **what,
-			enum bsa_finding *finding, struct bsa_damage *damage)
-{
-	size_t slack = object->record->slack;
-	void *ptr = bsa_object_ptr(object);
-
-	/* Those of a record which is being written may be anything. */
-	if (slack > object->room || ptr + slack > object->end)
+	if (free && object->is_block)
+		return poison && overwritten(found, BSA_FOUND_FREE,
+					     "page written after it was freed",
+					     object->start, object->room,
+					     BSA_BYTE_FREE);
+	/* Those of a record that was overwritten may be anything. */
+	if (slack > object->room || ptr + slack > end)
 		return false;
-	if (state != BSA_RECORD_LIVE &&
-	    bsa_is_damaged(ptr, poison_of(heap, object), BSA_BYTE_FREE,
-			   damage)) {
-		*what = "written after it was freed";
-		*finding = BSA_FOUND_FREE;
+	if (bsa_zone(heap))
+		end -= slack;
+	if (poison &&
+	    overwritten(found, BSA_FOUND_FREE, "written after it was freed",
+			ptr, end - ptr, BSA_BYTE_FREE))
 		return true;
-	}
-	if (!bsa_zone(heap))
-		return false;
-	if (bsa_is_damaged(object->end - slack, slack, BSA_BYTE_ZONE, damage)) {
-		*what = "written behind its end";
-		*finding = BSA_FOUND_BEHIND;
-		return true;
-	}
-	if (bsa_is_damaged(object->start, object->record->left, BSA_BYTE_ZONE,
-			   damage)) {
-		*what = "written before its start";
-		*finding = BSA_FOUND_BEFORE;
-		return true;
-	}
-	return false;
+	return bsa_zone(heap) &&
+	       (overwritten(found, BSA_FOUND_BEHIND, "written behind its end",
+			    end, slack, BSA_BYTE_ZONE) ||
+		overwritten(found, BSA_FOUND_BEFORE, "written before its start",
+			    object->start, object->was.left, BSA_BYTE_ZONE));
 }
 
-/**
- * bsa_check_object - look for all that is wrong with an object
- * @heap: the heap
- * @object: nobody else has it
- * @state: what it was until now
- * @caller: who has called
- *
- * It is reported and put right.
- */
-void bsa_check_object(struct bsa_heap *heap, const struct bsa_object *object,
-		      enum bsa_record_state state, unsigned long caller)
+/* Is anything wrong with an object that may change hands meanwhile? */
+static bool look(const struct bsa_object *object, struct bsa_found *found)
 {
-	struct bsa_damage damage;
-	enum bsa_finding finding;
-	const char *what;
+	struct bsa_object slot = {};
+
+	if ((object->state != BSA_RECORD_LIVE &&
+	     object->state != BSA_RECORD_FREE) || !find_damage(object, found))
+		return false;
+	/* Who has changed bytes since had changed a mark before: a slot's, */
+	smp_rmb();
+	if (object->is_block && object->state == BSA_RECORD_FREE &&
+	    next_slot(object->heap, object->start, object->end, &slot))
+		return false;
+	/* or this one. Before a slot's is wiped, that of its page changes. */
+	smp_rmb();
+	return READ_ONCE(object->record->mark) == object->was.mark;
+}
+
+/* Report all that is wrong with an object that nobody else has, and put it right. */
+void bsa_check_object(const struct bsa_object *object, unsigned long caller)
+{
+	struct bsa_found found;
 	int left = 3;
 
 	/* There are so many zones. Somebody may go on writing. */
-	while (left-- && find_damage(heap, object, state, &what, &finding,
-				     &damage)) {
-		bsa_report(heap, finding, what, object, &damage, caller);
-		bsa_fill((void *)damage.at, damage.byte, damage.nr);
+	while (left-- && find_damage(object, &found)) {
+		bsa_report(object, &found, caller);
+		bsa_fill((void *)found.at, found.byte, found.nr);
 	}
+}
+
+/* Of a page that is free not all that has no record is poison any more. */
+static void spoil_page(struct bsa_heap *heap, void *ptr)
+{
+	struct bsa_object page;
+
+	set_object(&page, heap, PTR_ALIGN_DOWN(ptr, PAGE_SIZE), PAGE_SIZE,
+		   side_of(heap, ptr));
+	if (page.state == BSA_RECORD_FREE)
+		bsa_record_claim(&page);
 }
 
 /*
  * Look at the free slots that reach into memory which is about to be used in
  * another way, and wipe their records. Others may do so with the same slot.
  */
-static void sweep(struct bsa_heap *heap, const struct bsa_object *memory,
-		  unsigned long caller)
+static void sweep(const struct bsa_object *memory, unsigned long caller)
 {
 	const void *end = memory->start + memory->room;
+	struct bsa_heap *heap = memory->heap;
 	struct bsa_object slot = {};
-	struct bsa_damage damage;
-	enum bsa_finding finding;
-	const char *what;
-	bool found;
-	u64 mark;
+	struct bsa_found found;
 
-	while (bsa_record_next(heap, memory->start, end, &slot)) {
-		/* Its bytes are looked at after that. */
-		mark = smp_load_acquire(&slot.record->mark);
-		if (state_in(heap, mark, &slot, slot.record) != BSA_RECORD_FREE)
+	while (next_slot(heap, memory->start, end, &slot)) {
+		if (slot.state != BSA_RECORD_FREE)
 			continue;
-		found = find_damage(heap, &slot, BSA_RECORD_FREE, &what,
-				    &finding, &damage);
-		/* As long as it is there, what was found is not a new owner's. */
-		if (found && READ_ONCE(slot.record->mark) == mark)
-			bsa_report(heap, finding, what, &slot, &damage, caller);
-		WRITE_ONCE(side_of(heap, slot.start)->poisoned, false);
-		WRITE_ONCE(side_of(heap, slot.record)->poisoned, false);
+		if (look(&slot, &found))
+			bsa_report(&slot, &found, caller);
+		spoil_page(heap, slot.start);
+		spoil_page(heap, slot.record);
 		/* A full barrier. If it is gone by now, it is. */
-		cmpxchg(&slot.record->mark, mark, 0);
+		cmpxchg(&slot.record->mark, slot.was.mark, 0);
 	}
-}
-
-/* Report what was written to a part of a page while it should be poison. */
-static void check_page(struct bsa_heap *heap, const void *from, const void *to,
-		       unsigned long caller)
-{
-	struct bsa_side *side = side_of(heap, from);
-	struct bsa_damage damage;
-	struct bsa_object page;
-
-	/* Pairs with sweep(): whoever finds no record finds this. */
+	/* Whoever finds no record finds that its pages are not poison. */
 	smp_rmb();
-	if (!READ_ONCE(side->poisoned) ||
-	    !bsa_is_damaged(from, to - from, BSA_BYTE_FREE, &damage))
-		return;
-	set_block(&page, page_at(from), PAGE_SIZE, side);
-	bsa_report(heap, BSA_FOUND_FREE, "page written after it was freed",
-		   &page, &damage, caller);
-}
-
-/**
- * bsa_check_fresh - is memory as it was left when it became free?
- * @heap: the heap
- * @object: a slot or a block, just allocated from below
- * @caller: who has called
- *
- * Afterwards a slot has a record, and a block may be filled.
- */
-void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
-		     unsigned long caller)
-{
-	void *from = object->start, *end = from + object->room, *to;
-
-	if (!object->is_block &&
-	    bsa_record_state(heap, object) != BSA_RECORD_NONE) {
-		bsa_check_object(heap, object, BSA_RECORD_FREE, caller);
-		return;
-	}
-	sweep(heap, object, caller);
-	for (; from < end; from = to) {
-		to = min(PTR_ALIGN(from + 1, PAGE_SIZE), end);
-		check_page(heap, from, to, caller);
-		if (object->is_block)
-			WRITE_ONCE(side_of(heap, from)->poisoned, false);
-	}
-	/* Whoever sees bytes that are written next finds this. */
-	smp_wmb();
-	if (object->is_block)
-		return;
-	bsa_record_set(heap, object, BSA_RECORD_CLAIMED);
-	memset_after(object->record, 0, mark);
-	if (bsa_debug_flag(heap, BSA_DEBUG_POISON))
-		bsa_fill(object->start, BSA_BYTE_FREE,
-			 object->end - object->start);
-	bsa_record_set(heap, object, BSA_RECORD_FREE);
-}
-
-/**
- * bsa_record_forget - a block of pages is about to become free
- * @heap: the heap
- * @block: nobody has it any more
- * @poisoned: it was filled with poison
- *
- * Any of its pages may be part of another block next, so each gets the record.
- */
-void bsa_record_forget(struct bsa_heap *heap, const struct bsa_object *block,
-		       bool poisoned)
-{
-	const struct bsa_record head = *block->record;
-	struct bsa_object page;
-	struct bsa_side *side;
-	void *start;
-
-	for (start = block->start; start < block->end; start += PAGE_SIZE) {
-		side = side_of(heap, start);
-		set_block(&page, start, PAGE_SIZE, side);
-		side->record.alloc = head.alloc;
-		side->record.freed = head.freed;
-		side->record.slack = 0;
-		side->record.left = start == block->start ? head.left : 0;
-		bsa_record_set(heap, &page, BSA_RECORD_FREE);
-		/* After the poison; pairs with describe_page(). */
-		smp_store_release(&side->poisoned, poisoned);
-	}
 }
 
 /*
- * For those who look while others go on
+ * Is memory that has just come from below as it was left when it became free?
+ * Afterwards a slot has a record, and a block may be filled.
  */
+void bsa_check_fresh(const struct bsa_object *object, unsigned long caller)
+{
+	void *from = object->start, *end = from + object->room, *to;
+	struct bsa_heap *heap = object->heap;
+	struct bsa_object part;
+	struct bsa_found found;
 
-/**
- * bsa_record_copy - what is known about an object at one moment
- * @heap: the heap
- * @object: from bsa_record_next() or bsa_record_locate()
- * @copy: filled in
- *
- * Return: what it is; BSA_RECORD_NONE also if that is just changing.
+	if (!object->is_block && object->state != BSA_RECORD_NONE) {
+		bsa_check_object(object, caller);
+		return;
+	}
+	sweep(object, caller);
+	for (; from < end; from = to) {
+		to = min(PTR_ALIGN(from + 1, PAGE_SIZE), end);
+		set_object(&part, heap, from, to - from, side_of(heap, from));
+		if (look(&part, &found))
+			bsa_report(&part, &found, caller);
+		if (object->is_block)
+			bsa_record_set(&part, BSA_RECORD_CLAIMED);
+	}
+	if (object->is_block)
+		return;
+	bsa_record_set(object, BSA_RECORD_CLAIMED);
+	memset_after(object->record, 0, mark);
+	bsa_record_free(object);
+}
+
+/*
+ * What the caller has claimed is free from here on: no byte of it is as it was. Any page
+ * of a block may be part of another one next, so each gets the record.
  */
-enum bsa_record_state bsa_record_copy(struct bsa_heap *heap,
-				      const struct bsa_object *object,
-				      struct bsa_record *copy)
+void bsa_record_free(const struct bsa_object *object)
 {
-	/* Pairs with bsa_record_set(), as the second look at it does. */
-	u64 mark = smp_load_acquire(&object->record->mark);
+	bool all = object->is_block || !bsa_zone(object->heap);
+	void *from = all ? object->start : bsa_object_ptr(object);
+	size_t nr = all ? object->end - from : bsa_object_size(object);
+	struct bsa_record *record = object->record;
+	struct bsa_heap *heap = object->heap;
+	struct bsa_object page;
 
-	/* Whatever was read is worth nothing if the mark has changed. */
-	data_race(*copy = *object->record);
-	/* As above. */
-	smp_rmb();
-	copy->mark = mark;
-	if (READ_ONCE(object->record->mark) != mark)
-		return BSA_RECORD_NONE;
-	return state_in(heap, mark, object, object->record);
+	if (bsa_debug_flag(heap, BSA_DEBUG_POISON))
+		bsa_fill(from, BSA_BYTE_FREE, nr);
+	else if (want_init_on_free())
+		bsa_clear(from, nr);
+	if (!object->is_block)
+		bsa_record_set(object, BSA_RECORD_FREE);
+	for (; object->is_block && from < object->end; from += PAGE_SIZE) {
+		set_object(&page, heap, from, PAGE_SIZE, side_of(heap, from));
+		page.record->alloc = record->alloc;
+		page.record->freed = record->freed;
+		page.record->slack = 0;
+		page.record->left = 0;
+		bsa_record_set(&page, BSA_RECORD_FREE);
+	}
 }
 
-/* Describe what is wrong with an object, if it is, and nobody has changed it. */
-static bool describe_object(struct bsa_heap *heap,
-			    const struct bsa_object *object, char *text)
+/* Is it a slot that somebody has, without a record? It may just get one. */
+bool bsa_record_is_lost(const struct bsa_object *object,
+			struct bsa_found *found)
 {
-	struct bsa_object found = *object;
-	struct bsa_damage damage;
-	enum bsa_finding finding;
-	enum bsa_record_state state;
-	struct bsa_record copy;
-	const char *what;
-
-	found.record = &copy;
-	state = bsa_record_copy(heap, object, &copy);
-	if (state == BSA_RECORD_NONE || state == BSA_RECORD_CLAIMED ||
-	    (object->is_block && state != BSA_RECORD_LIVE) ||
-	    !find_damage(heap, &found, state, &what, &finding, &damage))
+	if (object->is_block || object->state != BSA_RECORD_NONE ||
+	    !bsa_plain_size(object->heap, object->start))
 		return false;
-	bsa_describe(text, what, &found, &damage);
-	/* Who has changed bytes since had changed the mark before. */
-	smp_rmb();
-	return READ_ONCE(object->record->mark) == copy.mark;
+	overwritten(found, BSA_FOUND_BEHIND,
+		    "what was known about it is overwritten", object->record,
+		    sizeof(*object->record), 0);
+	return true;
 }
 
-/* Describe what was written to a page of poison; none of it is a slot's. */
-static bool describe_page(struct bsa_heap *heap, struct bsa_side *side,
-			  void *page, char *text)
-{
-	struct bsa_object object, slot = {};
-	struct bsa_damage damage;
-
-	/* Pairs with bsa_record_forget(). */
-	if (!smp_load_acquire(&side->poisoned) ||
-	    !bsa_is_damaged(page, PAGE_SIZE, BSA_BYTE_FREE, &damage))
-		return false;
-	set_block(&object, page, PAGE_SIZE, side);
-	bsa_describe(text, "page written after it was freed", &object, &damage);
-	/* Who has begun to use it has said so before. */
-	smp_rmb();
-	return READ_ONCE(side->poisoned) &&
-	       !bsa_record_next(heap, page, page + PAGE_SIZE, &slot);
-}
-
-/* Find a slot of a page that is used and has no record. Others may just make it. */
-static bool is_lost(struct bsa_heap *heap, void *ptr,
-		    struct bsa_object *object)
-{
-	bool found;
-
-	preempt_disable();
-	found = bsa_record_locate(heap, ptr, object);
-	preempt_enable();
-	return found && !object->is_block &&
-	       bsa_record_state(heap, object) == BSA_RECORD_NONE &&
-	       bsa_plain_size(heap, object->start);
-}
-
-/**
- * bsa_debug_validate - check red zones and poison of a page
- * @heap: the heap; others may go on using it
- * @page: the page's address
- * @quiet: nobody does
- * @text: room for a report
- * @tell: called with @text, for each place that was overwritten
- * @arg: its first argument
+/*
+ * Check red zones and poison of a page; others may use it, unless the heap is @quiet.
+ * @tell is called with @arg and @text, which is room for a report, for each place that
+ * was overwritten.
  */
 void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 			char *text, void (*tell)(void *arg, const char *text),
 			void *arg)
 {
 	struct bsa_object object = {};
-	bool is_block;
+	struct bsa_found found;
 	void *ptr;
 
-	preempt_disable();
-	is_block = bsa_record_locate(heap, page, &object) && object.is_block;
-	preempt_enable();
-	if (is_block && object.start == page &&
-	    describe_object(heap, &object, text))
-		tell(arg, text);
-	if (describe_page(heap, side_of(heap, page), page, text))
-		tell(arg, text);
-	object.start = NULL;
-	while (bsa_record_next(heap, page, page + PAGE_SIZE, &object))
-		/* Others begin, and are told of, in another page. */
-		if (page_at(object.start) == page &&
-		    describe_object(heap, &object, text))
-			tell(arg, text);
-	for (ptr = page; quiet && ptr < page + PAGE_SIZE; ptr += UNIT) {
-		if (!is_lost(heap, ptr, &object) || object.start != ptr)
+	while (bsa_record_step(heap, page, &object)) {
+		if (!look(&object, &found))
 			continue;
-		bsa_say(text, 0, "what was known about %zu bytes at %p is overwritten\n",
-			object.room, ptr);
+		bsa_describe(text, &object, &found);
+		tell(arg, text);
+	}
+	for (ptr = page; quiet && ptr < page + PAGE_SIZE; ptr += UNIT) {
+		if (!bsa_record_locate(heap, ptr, &object) ||
+		    object.start != ptr ||
+		    !bsa_record_is_lost(&object, &found))
+			continue;
+		bsa_describe(text, &object, &found);
 		tell(arg, text);
 	}
 }

@@ -9,7 +9,6 @@
 #include <bsa/compat.h>
 #include <bsa/tools.h>
 #include <linux/bsa.h>
-#include <linux/hash.h>
 #include <linux/lockdep.h>
 #include <linux/moduleparam.h>
 #include <linux/spinlock.h>
@@ -32,26 +31,15 @@ bool bsa_redzones = true;
 module_param_named(redzones, bsa_redzones, bool, 0444);
 MODULE_PARM_DESC(redzones, "Leave room behind what has none, so that KASAN finds every overflow; takes up to twice the memory (default Y)");
 
-/**
- * bsa_poison - from here on nobody may access this
- * @ptr: object or pages
- * @room: bytes
- */
-void bsa_poison(const void *ptr, size_t room)
+void __bsa_poison(const void *ptr, size_t room)
 {
 	memset(kasan_mem_to_shadow(ptr),
 	       room > BSA_MAX_OBJECT ? FREE_PAGES : FREE_OBJECT,
 	       room / GRANULE);
 }
-EXPORT_SYMBOL_IF_KUNIT(bsa_poison);
+EXPORT_SYMBOL_IF_KUNIT(__bsa_poison);
 
-/**
- * bsa_unpoison - from here on these bytes may be accessed, but not those behind
- * @ptr: object or pages
- * @size: bytes that may be accessed
- * @room: all bytes
- */
-void bsa_unpoison(const void *ptr, size_t size, size_t room)
+void __bsa_unpoison(const void *ptr, size_t size, size_t room)
 {
 	u8 *shadow = kasan_mem_to_shadow(ptr);
 
@@ -61,16 +49,9 @@ void bsa_unpoison(const void *ptr, size_t size, size_t room)
 	if (size % GRANULE)
 		shadow[size / GRANULE] = size % GRANULE;
 }
-EXPORT_SYMBOL_IF_KUNIT(bsa_unpoison);
+EXPORT_SYMBOL_IF_KUNIT(__bsa_unpoison);
 
-/**
- * bsa_accessible - how much of an allocation was asked for
- * @ptr: its first byte
- * @room: its bytes
- *
- * Return: bytes from @ptr on that may be accessed.
- */
-size_t bsa_accessible(const void *ptr, size_t room)
+size_t __bsa_accessible(const void *ptr, size_t room)
 {
 	const s8 *shadow = kasan_mem_to_shadow(ptr);
 	size_t i, nr = room / GRANULE;
@@ -91,24 +72,21 @@ size_t bsa_accessible(const void *ptr, size_t room)
  * two objects overlap. So it is noted down, once however often that happens, and
  * forgotten at the next allocation. Who allocates at the same time waits for that.
  */
-#define NOTED_BITS	8
-
-static atomic_long_t freed_in_nmi[BIT(NOTED_BITS)];
+static atomic_long_t freed_in_nmi[256];
 static atomic_t nr_freed_in_nmi;
 static DEFINE_RAW_SPINLOCK(forget_lock);
 
 static void note_freed(const void *ptr)
 {
-	unsigned int i, at = hash_ptr((void *)ptr, NOTED_BITS);
+	unsigned int i;
 	long old;
 
 	for (i = 0; i < ARRAY_SIZE(freed_in_nmi); i++) {
-		old = atomic_long_cmpxchg(&freed_in_nmi[at], 0, (long)ptr);
+		old = atomic_long_cmpxchg(&freed_in_nmi[i], 0, (long)ptr);
 		if (!old)
 			atomic_inc(&nr_freed_in_nmi);
 		if (!old || old == (long)ptr)
 			return;
-		at = (at + 1) % ARRAY_SIZE(freed_in_nmi);
 	}
 	pr_warn_once("too many frees from NMI: kmemleak does not know of all\n");
 }
@@ -130,14 +108,9 @@ static void forget_noted(void)
 	raw_spin_unlock_irqrestore(&forget_lock, flags);
 }
 
-/**
- * bsa_track - let kmemleak know that a caller holds this
- * @ptr: object or block of pages
- * @room: its bytes
- *
- * kmemleak allocates, which must not be done in every context where callers
- * may. On PREEMPT_RT that is so; else it is only lockdep who thinks of
- * PREEMPT_RT.
+/*
+ * kmemleak allocates, which must not be done in every context where callers may. On
+ * PREEMPT_RT that is so; else it is only lockdep who thinks of PREEMPT_RT.
  */
 void bsa_track(const void *ptr, size_t room)
 {
@@ -154,10 +127,6 @@ void bsa_track(const void *ptr, size_t room)
 	lock_map_release(&track_map);
 }
 
-/**
- * bsa_untrack - let kmemleak know that nobody holds this any more
- * @ptr: object or block of pages
- */
 void bsa_untrack(const void *ptr)
 {
 	if (unlikely(in_nmi()))
@@ -172,10 +141,7 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_untrack);
 /* Its knobs are made in debugfs.c. */
 DECLARE_FAULT_ATTR(bsa_fail_alloc);
 
-/**
- * bsa_should_fail - is this allocation to fail, for a test's sake?
- * @size: bytes
- */
+/* Is this allocation to fail, for a test's sake? */
 bool bsa_should_fail(size_t size)
 {
 	return bsa_may_fail() && !in_nmi() && should_fail(&bsa_fail_alloc, size);

@@ -29,27 +29,19 @@
 #define BSA_BYTE_FREE		0x6b
 #define BSA_BYTE_FRESH		0x5a
 
-/**
- * enum bsa_track_kind - what &bsa_track.where is
- * @BSA_TRACK_NONE: there is no track
- * @BSA_TRACK_CALLER: an address, as distance from a function of this module
- * @BSA_TRACK_STACK: a handle of the kernel's stack depot
- */
-enum bsa_track_kind {
-	BSA_TRACK_NONE,
-	BSA_TRACK_CALLER,
-	BSA_TRACK_STACK,
-};
+/* Bytes that a report shows. */
+#define BSA_SHOWN		16
 
 /**
  * struct bsa_track - who allocated or freed something
- * @where: see &enum bsa_track_kind
- * @generation: see leaks.c
+ * @where: a handle of the kernel's stack depot, or the distance of an address from a
+ *	function of this module; 0: there is no track
+ * @generation: see report.c
  * @when: milliseconds of the CPU's clock; wraps
  * @pid: the task on whose back it happened
  * @cpu: the CPU
- * @kind: an &enum bsa_track_kind
- * @context: 't'ask, 's'oftirq, 'h'ardirq or 'n'mi
+ * @is_stack: @where is a handle
+ * @context: 0 is a task, 1 softirq, 2 hardirq, 3 NMI
  */
 struct bsa_track {
 	u32 where;
@@ -57,24 +49,16 @@ struct bsa_track {
 	u32 when;
 	u32 pid;
 	u16 cpu;
-	u8 kind;
+	bool is_stack;
 	u8 context;
 };
 
-/**
- * enum bsa_record_state - what an object or block is to its users
- * @BSA_RECORD_NONE: nothing is known; the mark is none
- * @BSA_RECORD_FREE: nobody has it
- * @BSA_RECORD_LIVE: a caller has it
- * @BSA_RECORD_CLAIMED: an allocation or a free of it is on its way
- * @BSA_RECORD_HELD: it is in quarantine
- */
+/* What an object or a block is to its users. */
 enum bsa_record_state {
-	BSA_RECORD_NONE,
-	BSA_RECORD_FREE,
-	BSA_RECORD_LIVE,
-	BSA_RECORD_CLAIMED,
-	BSA_RECORD_HELD,
+	BSA_RECORD_NONE,	/* nothing is known: the mark is none */
+	BSA_RECORD_FREE,	/* nobody has it, but perhaps the quarantine */
+	BSA_RECORD_LIVE,	/* a caller has it */
+	BSA_RECORD_CLAIMED,	/* it is just changing, or a part of a block */
 };
 
 /**
@@ -85,10 +69,11 @@ enum bsa_record_state {
  * @slack: bytes behind what was asked for, up to the record or the block's end
  * @left: bytes before it, from the start of the slot or the block
  * @alloc: who got it last
- * @freed: who gave it back; BSA_TRACK_NONE while it is live
+ * @freed: who gave it back; none while it is live
  *
- * Of a slot it takes the last bytes. Whatever else lies there has not its mark.
- * Only who changes the mark from LIVE to CLAIMED, with cmpxchg(), frees.
+ * Of a slot it takes the last bytes. Whatever else lies there has not its mark. For
+ * each page there is one beside its descriptor: for the block that begins there, or
+ * the free page. Only who changes the mark from LIVE to CLAIMED, with cmpxchg(), frees.
  */
 struct bsa_record {
 	u64 mark;
@@ -99,55 +84,52 @@ struct bsa_record {
 };
 
 /**
- * struct bsa_side - what a heap with debug= has for each page, beside its descriptor
- * @record: first page of a block; after the block is free, each of its pages
- * @poisoned: all of the page is poison, but for slots that have a record
- */
-struct bsa_side {
-	struct bsa_record record;
-	bool poisoned;
-};
-
-/**
  * struct bsa_object - a slot of a slab, or a block of pages, and what is known of it
+ * @heap: where it is
  * @start: its first byte
  * @end: behind what a caller can have of it: where the record of a slot begins
  * @room: its bytes
- * @record: who has it
  * @is_block: it is a block of pages
+ * @record: who has it
+ * @was: what @record was when it was looked at
+ * @state: what the object was then
  */
 struct bsa_object {
+	struct bsa_heap *heap;
 	void *start;
 	void *end;
 	size_t room;
-	struct bsa_record *record;
 	bool is_block;
+	struct bsa_record *record;
+	struct bsa_record was;
+	enum bsa_record_state state;
 };
 
-/**
- * enum bsa_finding - what a report is about
- * @BSA_FOUND_BEHIND: bytes behind an allocation were written
- * @BSA_FOUND_BEFORE: bytes before an object were written
- * @BSA_FOUND_FREE: bytes of free memory were written
- * @BSA_FOUND_REFUSED: a free was refused
- * @BSA_NR_FINDINGS: how many kinds there are
- */
+/* Kinds of reports. */
 enum bsa_finding {
-	BSA_FOUND_BEHIND,
-	BSA_FOUND_BEFORE,
-	BSA_FOUND_FREE,
-	BSA_FOUND_REFUSED,
+	BSA_FOUND_BEHIND,	/* bytes behind an allocation were written */
+	BSA_FOUND_BEFORE,	/* bytes before an object were written */
+	BSA_FOUND_FREE,		/* bytes of free memory were written */
+	BSA_FOUND_REFUSED,	/* a free was refused */
 	BSA_NR_FINDINGS,
 };
 
 /**
- * struct bsa_held - something that is in quarantine
- * @start: its first byte
- * @room: its bytes; PAGE_SIZE or more is a block of pages
+ * struct bsa_found - what a report is about
+ * @finding: its kind
+ * @what: the same in words
+ * @nr: bytes from the first that is not as it should be to the last; 0: none is
+ * @at: the first of them
+ * @byte: what they should all be
+ * @bytes: what they are, as far as a report shows them
  */
-struct bsa_held {
-	void *start;
-	size_t room;
+struct bsa_found {
+	enum bsa_finding finding;
+	const char *what;
+	size_t nr;
+	const u8 *at;
+	u8 byte;
+	u8 bytes[BSA_SHOWN];
 };
 
 /**
@@ -159,15 +141,14 @@ struct bsa_held {
  * @object_frees: those that were objects
  * @live_objects: objects that they hold
  * @live_pages: pages of blocks that they hold
- * @lock: protects what follows, up to @random
- * @held: the quarantine, a ring
+ * @choice: free slots of each class, of which a random one is handed out
+ * @random: picks one
+ * @lock: protects the quarantine, which follows
+ * @held: what is in it, a ring
  * @first: index of the oldest entry
  * @nr_held: entries in use
  * @nr_held_blocks: those that are blocks of pages
  * @held_bytes: bytes of all entries
- * @choice: free slots of each class, of which a random one is handed out
- * @nr_choice: their number
- * @random: picks one
  * @found: reports of each kind, those that were not printed included
  * @reporting: bit 0 is held by whoever writes to @text
  * @text: the last report
@@ -180,15 +161,14 @@ struct bsa_debug {
 	atomic_long_t object_frees;
 	atomic_long_t live_objects;
 	atomic_long_t live_pages;
+	void *choice[BSA_ALL_CLASSES][BSA_CHOICE];
+	struct rnd_state random;
 	raw_spinlock_t lock;
-	struct bsa_held held[BSA_QUARANTINE];
+	void *held[BSA_QUARANTINE];
 	unsigned int first;
 	unsigned int nr_held;
 	unsigned int nr_held_blocks;
 	size_t held_bytes;
-	void *choice[BSA_ALL_CLASSES][BSA_CHOICE];
-	u8 nr_choice[BSA_ALL_CLASSES];
-	struct rnd_state random;
 	atomic_long_t found[BSA_NR_FINDINGS];
 	unsigned long reporting;
 	char text[BSA_REPORT_LEN];
@@ -217,25 +197,30 @@ static inline bool bsa_debug_flag(const struct bsa_heap *heap,
 	return heap->debug && heap->debug->flags & flag;
 }
 
+/* Bytes of red zone that there are at least. */
+static inline size_t bsa_zone(const struct bsa_heap *heap)
+{
+	return bsa_debug_flag(heap, BSA_DEBUG_ZONES) ? BSA_ZONE : 0;
+}
+
 /* What a caller has, or had: its first byte. */
 static inline void *bsa_object_ptr(const struct bsa_object *object)
 {
-	return object->start + object->record->left;
+	return object->start + object->was.left;
 }
 
 /* And its bytes. */
 static inline size_t bsa_object_size(const struct bsa_object *object)
 {
-	return object->end - bsa_object_ptr(object) - object->record->slack;
+	return object->end - bsa_object_ptr(object) - object->was.slack;
 }
 
+/* debug.c: the way in and out, and what is not used again at once. */
 struct bsa_heap *bsa_heap_create_debug(const char *name, size_t size, int node,
 				       unsigned long flags);
 int bsa_debug_parse(const char *val, unsigned long *flags);
 int bsa_debug_init(struct bsa_heap *heap, unsigned long flags);
 void bsa_debug_exit(struct bsa_heap *heap);
-
-/* debug.c: the way in and out. */
 void *bsa_debug_alloc(struct bsa_heap *heap, size_t size, size_t align,
 		      gfp_t gfp, unsigned long caller);
 void *bsa_debug_alloc_pages(struct bsa_heap *heap, unsigned long nr,
@@ -247,59 +232,34 @@ void bsa_debug_shrink(struct bsa_heap *heap, const void *ptr, size_t size,
 		      unsigned long caller);
 size_t bsa_debug_size(struct bsa_heap *heap, const void *ptr);
 void bsa_debug_stats(struct bsa_heap *heap, struct bsa_stats *stats);
+void bsa_debug_let_go(struct bsa_heap *heap);
 
 /* records.c: what is known, and what the bytes should be. */
 bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 		       struct bsa_object *object);
-bool bsa_record_next(struct bsa_heap *heap, const void *from, const void *to,
+bool bsa_record_step(struct bsa_heap *heap, void *page,
 		     struct bsa_object *object);
-enum bsa_record_state bsa_record_state(struct bsa_heap *heap,
-				       const struct bsa_object *object);
-enum bsa_record_state bsa_record_copy(struct bsa_heap *heap,
-				      const struct bsa_object *object,
-				      struct bsa_record *copy);
-bool bsa_record_claim(struct bsa_heap *heap, const struct bsa_object *object);
-void bsa_record_set(struct bsa_heap *heap, const struct bsa_object *object,
+bool bsa_record_claim(const struct bsa_object *object);
+void bsa_record_set(const struct bsa_object *object,
 		    enum bsa_record_state state);
-void bsa_record_forget(struct bsa_heap *heap, const struct bsa_object *block,
-		       bool poisoned);
-size_t bsa_zone(const struct bsa_heap *heap);
-bool bsa_is_damaged(const void *from, size_t nr, u8 byte,
-		    struct bsa_damage *damage);
-void bsa_check_object(struct bsa_heap *heap, const struct bsa_object *object,
-		      enum bsa_record_state state, unsigned long caller);
-void bsa_check_fresh(struct bsa_heap *heap, const struct bsa_object *object,
-		     unsigned long caller);
+void bsa_record_free(const struct bsa_object *object);
+bool bsa_record_is_lost(const struct bsa_object *object,
+			struct bsa_found *found);
+void bsa_check_object(const struct bsa_object *object, unsigned long caller);
+void bsa_check_fresh(const struct bsa_object *object, unsigned long caller);
 void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 			char *text, void (*tell)(void *arg, const char *text),
 			void *arg);
 
-/* quarantine.c: what is not used again at once. */
-bool bsa_debug_hold(struct bsa_heap *heap, const struct bsa_object *object);
-void bsa_debug_let_go(struct bsa_heap *heap);
-void *bsa_debug_choose(struct bsa_heap *heap, size_t size, size_t align,
-		       gfp_t gfp);
-unsigned long bsa_debug_held_pages(struct bsa_heap *heap, int section);
-
-/* report.c: what is said. */
+/* report.c: what is said, and who it was. */
 __printf(3, 4) size_t bsa_say(char *text, size_t len, const char *format, ...);
-size_t bsa_say_chain(char *text, size_t len, const struct bsa_track *track);
-size_t bsa_describe(char *text, const char *what,
-		    const struct bsa_object *object,
-		    const struct bsa_damage *damage);
-unsigned int bsa_fetch_chain(const struct bsa_track *track, unsigned long *one,
-			     unsigned long **entries);
-u32 bsa_now_ms(void);
+void bsa_print_lines(struct bsa_heap *heap, const char *text);
 void bsa_set_track(struct bsa_heap *heap, struct bsa_track *track,
 		   unsigned long caller);
-void bsa_print_lines(struct bsa_heap *heap, const char *text);
-void bsa_report(struct bsa_heap *heap, enum bsa_finding finding,
-		const char *what, const struct bsa_object *object,
-		const struct bsa_damage *damage, unsigned long caller);
-
-/* leaks.c: who holds what. */
-u32 bsa_generation(void);
-size_t bsa_say_code(char *text, size_t len, unsigned long at, u32 when);
+size_t bsa_describe(char *text, const struct bsa_object *object,
+		    const struct bsa_found *found);
+void bsa_report(const struct bsa_object *object, const struct bsa_found *found,
+		unsigned long caller);
 void bsa_debug_show_objects(struct bsa_heap *heap, struct seq_file *m);
 void bsa_client_comes(const struct module *module);
 void bsa_client_is_loaded(const struct module *module);

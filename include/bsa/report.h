@@ -13,7 +13,6 @@
 /* Room for the text of a report. */
 #define BSA_REPORT_LEN		4096
 
-struct bsa_debug;
 struct bsa_heap;
 
 /**
@@ -26,18 +25,6 @@ struct bsa_limit {
 	unsigned long since;
 	atomic_t printed;
 	atomic_t missed;
-};
-
-/**
- * struct bsa_damage - bytes that are not as they were left
- * @at: the first of them
- * @nr: from the first to the last
- * @byte: what they should all be
- */
-struct bsa_damage {
-	const u8 *at;
-	size_t nr;
-	u8 byte;
 };
 
 bool bsa_may_print(struct bsa_heap *heap, struct bsa_limit *limit);

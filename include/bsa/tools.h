@@ -3,8 +3,8 @@
  * What the kernel's own debugging tools are told
  *
  * For KASAN and kmemleak a heap is one large allocation, within which all is
- * well. So they are told what happens in there. Each function compiles to
- * nothing where the kernel lacks the tool.
+ * well. So they are told what happens in there. Nothing of it is compiled
+ * where the kernel lacks the tool.
  *
  *   KASAN     all of a section but its metadata is poisoned, except what
  *             callers hold: of that as many bytes as they asked for
@@ -30,49 +30,42 @@
 #define BSA_WATCHED	(IS_ENABLED(CONFIG_KASAN_GENERIC) || \
 			 IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
 
-#ifdef CONFIG_KASAN_GENERIC
+/* In kernels with KASAN alone. */
 extern bool bsa_redzones;
 
-void bsa_poison(const void *ptr, size_t room);
-void bsa_unpoison(const void *ptr, size_t size, size_t room);
-size_t bsa_accessible(const void *ptr, size_t room);
+void __bsa_poison(const void *ptr, size_t room);
+void __bsa_unpoison(const void *ptr, size_t size, size_t room);
+size_t __bsa_accessible(const void *ptr, size_t room);
 
-static inline bool bsa_wants_redzones(void)
-{
-	return READ_ONCE(bsa_redzones);
-}
-#else
-static inline void bsa_poison(const void *ptr, size_t room)
-{
-}
-
-static inline void bsa_unpoison(const void *ptr, size_t size, size_t room)
-{
-}
-
-static inline size_t bsa_accessible(const void *ptr, size_t room)
-{
-	return room;
-}
-
-static inline bool bsa_wants_redzones(void)
-{
-	return false;
-}
-#endif
-
-#ifdef CONFIG_DEBUG_KMEMLEAK
+/* In kernels with kmemleak alone. */
 void bsa_track(const void *ptr, size_t room);
 void bsa_untrack(const void *ptr);
-#else
-static inline void bsa_track(const void *ptr, size_t room)
+
+/* From here on nobody may access this. */
+static inline void bsa_poison(const void *ptr, size_t room)
 {
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		__bsa_poison(ptr, room);
 }
 
-static inline void bsa_untrack(const void *ptr)
+/* From here on the first @size bytes of @room may be accessed, but not the others. */
+static inline void bsa_unpoison(const void *ptr, size_t size, size_t room)
 {
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		__bsa_unpoison(ptr, size, room);
 }
-#endif
+
+/* How many bytes from @ptr on, of @room, may be accessed. */
+static inline size_t bsa_accessible(const void *ptr, size_t room)
+{
+	return IS_ENABLED(CONFIG_KASAN_GENERIC) ? __bsa_accessible(ptr, room) :
+						  room;
+}
+
+static inline bool bsa_wants_redzones(void)
+{
+	return IS_ENABLED(CONFIG_KASAN_GENERIC) && READ_ONCE(bsa_redzones);
+}
 
 #ifdef CONFIG_FAULT_INJECTION
 extern struct fault_attr bsa_fail_alloc;
@@ -95,43 +88,29 @@ static inline bool bsa_may_fail(void)
 }
 #endif
 
-/**
- * bsa_wants_slow_path - is there anything that the fast paths do not do?
- */
+/* Is there anything that the fast paths do not do? */
 static inline bool bsa_wants_slow_path(void)
 {
 	return bsa_may_fail() || bsa_wants_redzones();
 }
 
-/**
- * bsa_hand_out - a caller gets memory
- * @ptr: object or block of pages
- * @size: bytes that the caller asked for
- * @room: bytes that there are
- */
+/* A caller gets an object or a block of @room bytes, and has asked for @size. */
 static inline void bsa_hand_out(const void *ptr, size_t size, size_t room)
 {
 	bsa_unpoison(ptr, size, room);
-	bsa_track(ptr, room);
+	if (IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
+		bsa_track(ptr, room);
 }
 
-/**
- * bsa_take_back - a caller gives memory back
- * @ptr: object or block of pages
- * @room: its bytes
- */
+/* A caller gives back an object or a block of @room bytes. */
 static inline void bsa_take_back(const void *ptr, size_t room)
 {
-	bsa_untrack(ptr);
+	if (IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
+		bsa_untrack(ptr);
 	bsa_poison(ptr, room);
 }
 
-/**
- * bsa_resized - a caller's memory has another size from here on
- * @ptr: object or block of pages
- * @size: bytes that the caller asked for
- * @room: bytes that there are
- */
+/* What a caller has of @room bytes is @size from here on. */
 static inline void bsa_resized(const void *ptr, size_t size, size_t room)
 {
 	bsa_unpoison(ptr, size, room);
@@ -178,25 +157,19 @@ static inline void bsa_copy(void *to, const void *from, size_t size)
 	}
 }
 
-/**
- * bsa_hidden - an address as kmemleak does not recognize it, and back
- * @addr: either
- *
- * For addresses of objects that lie in memory that is scanned, but do not mean
- * that somebody holds the object.
+/*
+ * An address as kmemleak does not recognize it, and back: for those of objects that lie
+ * in memory that is scanned, but do not mean that somebody holds the object.
  */
 static __always_inline unsigned long bsa_hidden(unsigned long addr)
 {
 	return IS_ENABLED(CONFIG_DEBUG_KMEMLEAK) ? ~addr : addr;
 }
 
-/**
- * bsa_with_redzone - what to allocate so that what follows is nobody's
- * @size: bytes that a caller asked for
- *
- * KASAN tells what was done by the first 8 aligned bytes none of which may be
- * accessed, so there are as many. A power of two stays one, for the sake of its
- * alignment.
+/*
+ * What to allocate for @size bytes so that what follows is nobody's. KASAN tells what
+ * was done by the first 8 aligned bytes none of which may be accessed, so there are as
+ * many. A power of two stays one, for the sake of its alignment.
  */
 static inline size_t bsa_with_redzone(size_t size)
 {

@@ -14,6 +14,7 @@
 
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
+#include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/sizes.h>
 
@@ -198,6 +199,8 @@ static bool grows(s64 small, s64 large, s64 least)
 static void compare(struct kunit *test, unsigned int cpu, gfp_t gfp, const char *flags,
 		    bool all)
 {
+	/* What is allocated may be cleared, or marked, all of it. */
+	bool marks = all && (IS_ENABLED(CONFIG_KASAN_GENERIC) || want_init_on_alloc(0));
 	bool off, time = false;
 	struct cost small, large;
 	unsigned int try = 0;
@@ -206,7 +209,7 @@ static void compare(struct kunit *test, unsigned int cpu, gfp_t gfp, const char 
 		small = cost_of_asking(test, SMALL_HEAP, cpu, gfp, all);
 		large = cost_of_asking(test, LARGE_HEAP, cpu, gfp, all);
 		off = grows(small.off, large.off, LEAST_OFF_NS);
-		if (gfp & __GFP_NORETRY)
+		if (gfp & __GFP_NORETRY && !marks)
 			time = grows(small.ns, large.ns, LEAST_NS);
 	} while ((off || time) && ++try < TRIES);
 

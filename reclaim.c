@@ -173,8 +173,8 @@ static bool has_something(int cpu, void *data)
 	const struct bsa_cpu *c = per_cpu_ptr(wish->heap->cpu, cpu);
 	unsigned int i;
 
-	if (!housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
-	    !housekeeping_cpu(cpu, HK_TYPE_TICK))
+	if (!wish->all && (!housekeeping_cpu(cpu, HK_TYPE_DOMAIN) ||
+			   !housekeeping_cpu(cpu, HK_TYPE_TICK)))
 		return false;
 	for (i = 0; i < BSA_ALL_CLASSES; i++)
 		if (READ_ONCE(c->slabs.class[i].active))
@@ -235,7 +235,8 @@ bool bsa_reclaim(struct bsa_wish *wish)
  * @heap: the heap; NULL is the default heap
  *
  * Slabs without a live object and blocks that are kept for CPUs become free pages,
- * coalesced as far as they can be. What is cached by CPUs that are isolated stays.
+ * coalesced as far as they can be. Each CPU that has used the heap is interrupted for
+ * it once or twice, also if it is isolated.
  *
  * Context: process, may sleep.
  * Return: the number of pages that became free blocks.
@@ -245,6 +246,7 @@ unsigned long bsa_heap_trim(struct bsa_heap *heap)
 	struct bsa_wish wish = {
 		.heap = heap ?: &bsa_default_heap,
 		.class = BSA_ALL_CLASSES,
+		.all = true,
 		/* Never met, so nothing is left out. */
 		.block.order = BSA_MAX_PAGE_ORDER + 1,
 	};

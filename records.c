@@ -400,10 +400,13 @@ void bsa_record_free(const struct bsa_object *object)
 		bsa_record_set(object, BSA_RECORD_FREE);
 	for (; object->is_block && from < object->end; from += PAGE_SIZE) {
 		set_object(&page, heap, from, PAGE_SIZE, side_of(heap, from));
-		page.record->alloc = record->alloc;
-		page.record->freed = record->freed;
-		page.record->slack = 0;
-		page.record->left = 0;
+		/* The first one keeps its own, so that offsets are those of its caller. */
+		if (page.record != record) {
+			page.record->alloc = record->alloc;
+			page.record->freed = record->freed;
+			page.record->slack = 0;
+			page.record->left = 0;
+		}
 		bsa_record_set(&page, BSA_RECORD_FREE);
 	}
 }

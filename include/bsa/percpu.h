@@ -219,6 +219,7 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class);
  * @gfp: what the caller may do for it
  * @class: size class of an object; BSA_ALL_CLASSES: a block of pages
  * @block: which block
+ * @all: CPUs that are isolated are asked, too
  * @obj: the object, if there is one
  * @page: the block, if there is one
  */
@@ -227,6 +228,7 @@ struct bsa_wish {
 	gfp_t gfp;
 	unsigned int class;
 	struct bsa_page_request block;
+	bool all;
 	void *obj;
 	struct bsa_page *page;
 };

@@ -325,6 +325,8 @@ void bsa_debug_free(struct bsa_heap *heap, const void *ptr, bool pages,
 	struct bsa_object object;
 	enum bsa_refused why;
 
+	if (bsa_is_nothing(ptr))
+		return;
 	why = claim_object(heap, ptr, pages, &object);
 	if (why != BSA_FREE_OK) {
 		bsa_refuse_free(heap, ptr, why, caller);

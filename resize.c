@@ -104,14 +104,16 @@ static void *resize_block(struct bsa_heap *heap, struct bsa_page *page,
 	if (gfp & __GFP_ZERO && new_size > page->asked)
 		bsa_clear(ptr + page->asked, new_size - page->asked);
 	page->asked = new_size;
+	/* To the kernel's tools it is another one, since others may get its end. */
 	if (is < was) {
-		bsa_poison(ptr + (PAGE_SIZE << is),
-			   (PAGE_SIZE << was) - (PAGE_SIZE << is));
+		bsa_take_back(ptr, PAGE_SIZE << was);
 		bsa_buddy_shrink(&heap->buddy, page, is);
+		bsa_hand_out(ptr, new_size, PAGE_SIZE << page->order);
+	} else {
+		bsa_resized(ptr, new_size, PAGE_SIZE << page->order);
 	}
 	this_cpu_add(heap->cpu->shrunk_pages,
 		     (1UL << was) - (1UL << page->order));
-	bsa_resized(ptr, new_size, PAGE_SIZE << page->order);
 	return ptr;
 }
 

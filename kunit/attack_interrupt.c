@@ -140,8 +140,8 @@ static bool is_entry(const struct pt_regs *regs)
 	/* A direct call of five bytes. */
 	if (!is_bsa(back) && !within_module(back, THIS_MODULE))
 		return false;
-	return *(u8 *)(back - 5) == 0xe8 &&
-	       back + *(s32 *)(back - 4) == regs->ip;
+	return READ_ONCE_NOCHECK(*(u8 *)(back - 5)) == 0xe8 &&
+	       back + READ_ONCE_NOCHECK(*(s32 *)(back - 4)) == regs->ip;
 }
 
 static int on_step(struct notifier_block *block, unsigned long what, void *data)

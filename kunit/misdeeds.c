@@ -140,7 +140,7 @@ static void free_elsewhere(void *ptr)
 
 static void free_pages_of(void *ptr)
 {
-	bsa_free_pages(ptr, 0);
+	bsa_free_pages(ptr, 3);
 }
 
 static const struct way {

@@ -125,7 +125,7 @@ static void * const under_lock[] = {
  */
 static bool is_entry(const struct pt_regs *regs)
 {
-	unsigned long back = READ_ONCE_NOCHECK(*(unsigned long *)regs->sp);
+	unsigned long back = READ_ONCE_NOCHECK(*(unsigned long *)regs->sp), code;
 	unsigned int i;
 
 	/* Nobody keeps a record of locks and interrupts that could be out of date. */
@@ -140,8 +140,8 @@ static bool is_entry(const struct pt_regs *regs)
 	/* A direct call of five bytes. */
 	if (!is_bsa(back) && !within_module(back, THIS_MODULE))
 		return false;
-	return READ_ONCE_NOCHECK(*(u8 *)(back - 5)) == 0xe8 &&
-	       back + READ_ONCE_NOCHECK(*(s32 *)(back - 4)) == regs->ip;
+	code = READ_ONCE_NOCHECK(*(unsigned long *)(back - 8));
+	return (u8)(code >> 24) == 0xe8 && back + (s32)(code >> 32) == regs->ip;
 }
 
 static int on_step(struct notifier_block *block, unsigned long what, void *data)

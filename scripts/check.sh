@@ -67,10 +67,11 @@ declare -A append=(
 )
 
 # Two nodes, so that it can be seen which one memory is from. The second one is
-# only memory, of which the kernel learns the last 512 MiB later.
+# only memory, of which the kernel learns the last 512 MiB later. Some is set aside
+# for devices (CMA), at the top.
 if [[ $config == check && -z $FILTER${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
 	parameters[check]="nodes later=0x1a0000000"
-	append[check]="mem=6656M"
+	append[check]="mem=6656M cma=64M"
 	export QEMU_ARGS="-object memory-backend-ram,id=ram0,size=5G
 		-object memory-backend-ram,id=ram1,size=1G
 		-numa node,memdev=ram0,cpus=0-3 -numa node,memdev=ram1"

@@ -252,6 +252,15 @@ memory_that_is_to_go_again_is_not_reserved() {
 	rmmod bsa_tenant && rmmod bsa
 }
 
+memory_set_aside_for_devices_is_not_reserved() {
+	before=$(awk '/^CmaFree/ { print $2 }' /proc/meminfo)
+	insmod /modules/bsa.ko size=1G || return
+	now=$(awk '/^CmaFree/ { print $2 }' /proc/meminfo)
+	rmmod bsa
+	echo "$before kB are free before, $now kB then"
+	[ "$before" -ge 32768 ] && [ "$now" -ge $((before - 4096)) ]
+}
+
 # Most of it: the kernel takes and gives back meanwhile what others have freed.
 memory_is_from_the_node_asked_for() {
 	for node in 0 1; do
@@ -540,6 +549,7 @@ for parameter; do
 		more="$more memory_that_comes_later_can_be_a_heap"
 		more="$more memory_of_a_heap_cannot_be_taken_away"
 		more="$more memory_that_is_to_go_again_is_not_reserved"
+		more="$more memory_set_aside_for_devices_is_not_reserved"
 		;;
 	*) parameters="$parameters $parameter" ;;
 	esac

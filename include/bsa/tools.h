@@ -131,10 +131,11 @@ static inline void bsa_fill(void *ptr, u8 byte, size_t room)
 	size_t done;
 
 	for (done = 0; done < room; done += BSA_FILL_STEP) {
+		if (done)
+			bsa_rest();
 		kasan_disable_current();
 		memset(ptr + done, byte, min_t(size_t, BSA_FILL_STEP, room - done));
 		kasan_enable_current();
-		bsa_rest();
 	}
 }
 
@@ -149,11 +150,12 @@ static inline void bsa_copy(void *to, const void *from, size_t size)
 	size_t done;
 
 	for (done = 0; done < size; done += BSA_FILL_STEP) {
+		if (done)
+			bsa_rest();
 		kasan_disable_current();
 		memcpy(to + done, from + done,
 		       min_t(size_t, BSA_FILL_STEP, size - done));
 		kasan_enable_current();
-		bsa_rest();
 	}
 }
 

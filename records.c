@@ -356,7 +356,8 @@ void bsa_check_fresh(const struct bsa_object *object, unsigned long caller)
 {
 	void *from = object->start, *end = from + object->room, *to;
 	struct bsa_heap *heap = object->heap;
-	struct bsa_object part;
+	struct bsa_object part, page;
+	struct bsa_record *side;
 	struct bsa_found found;
 
 	if (!object->is_block && object->state != BSA_RECORD_NONE) {
@@ -366,9 +367,12 @@ void bsa_check_fresh(const struct bsa_object *object, unsigned long caller)
 	sweep(object, caller);
 	for (; from < end; from = to) {
 		to = min(PTR_ALIGN(from + 1, PAGE_SIZE), end);
-		set_object(&part, heap, from, to - from, side_of(heap, from));
+		side = side_of(heap, from);
+		set_object(&part, heap, from, to - from, side);
+		set_object(&page, heap, PTR_ALIGN_DOWN(from, PAGE_SIZE),
+			   PAGE_SIZE, side);
 		if (look(&part, &found))
-			bsa_report(&part, &found, caller);
+			bsa_report(&page, &found, caller);
 		if (object->is_block)
 			bsa_record_set(&part, BSA_RECORD_CLAIMED);
 	}
@@ -400,13 +404,11 @@ void bsa_record_free(const struct bsa_object *object)
 		bsa_record_set(object, BSA_RECORD_FREE);
 	for (; object->is_block && from < object->end; from += PAGE_SIZE) {
 		set_object(&page, heap, from, PAGE_SIZE, side_of(heap, from));
-		/* The first one keeps its own, so that offsets are those of its caller. */
-		if (page.record != record) {
-			page.record->alloc = record->alloc;
-			page.record->freed = record->freed;
-			page.record->slack = 0;
+		page.record->alloc = record->alloc;
+		page.record->freed = record->freed;
+		page.record->slack = 0;
+		if (from != object->start)
 			page.record->left = 0;
-		}
 		bsa_record_set(&page, BSA_RECORD_FREE);
 	}
 }

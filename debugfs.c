@@ -74,11 +74,11 @@ static int buddyinfo_show(struct seq_file *m, void *unused)
 DEFINE_SHOW_ATTRIBUTE(buddyinfo);
 
 #define SLAB_COLUMNS \
-	"    inuse  active partial    full   empty     allocs      frees   drained   drains  refills\n"
+	"    inuse  active partial   empty     allocs      frees   drained   drains  refills\n"
 
 /*
  * Show a class, of one owner or of all (NULL). In use is what callers hold, and what
- * was freed remotely and not drained. Full slabs are on no list, so none is counted.
+ * was freed remotely and not drained. Full slabs are on no list, and not counted.
  */
 static void show_class(struct seq_file *m, const struct bsa_cpu *owner,
 		       unsigned int index)
@@ -109,7 +109,7 @@ static void show_class(struct seq_file *m, const struct bsa_cpu *owner,
 		seq_puts(m, "shared ");
 	else if (owner)
 		seq_printf(m, "cpu%-3u ", owner->cpu);
-	seq_printf(m, "%4zu %8lu %7lu %7lu       0 %7lu %10lu %10lu %9lu %8lu %8lu\n",
+	seq_printf(m, "%4zu %8lu %7lu %7lu %7lu %10lu %10lu %9lu %8lu %8lu\n",
 		   bsa_class_size(index), sum.allocs - frees - sum.drained, active,
 		   partial, empty, sum.allocs, frees, sum.drained, sum.drains,
 		   sum.refills);

@@ -10,7 +10,7 @@ run() {
 	insmod /modules/bsa.ko size=64M &&
 	insmod /modules/bsa_client.ko || return
 
-	files=$(find /sys/kernel/debug/bsa -type f | sort)
+	files=$(find /sys/kernel/debug/bsa -type f -perm +0400 | sort)
 	[ -n "$files" ] || {
 		tell "there is no file under /sys/kernel/debug/bsa"
 		return 1

@@ -52,7 +52,8 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	if (unlikely(!bsa_slab_put(slab, mark, ptr)))
 		goto other;
 	__this_cpu_inc(cpu->slabs.frees[class]);
-	barrier();
+	/* Who finds the mark gone in take_away() has got the bit before. */
+	smp_wmb();
 	__this_cpu_write(cpu->slabs.mark, mark);
 	preempt_enable();
 	return;
@@ -235,7 +236,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 					  min_t(size_t, nr, BULK_BATCH), ptrs);
 		c->slabs.frees[class] += freed;
 	}
-	barrier();
+	smp_wmb();
 	WRITE_ONCE(c->slabs.mark, mark);
 	preempt_enable();
 	return freed;

@@ -118,7 +118,8 @@ void bsa_look(struct bsa_heap *heap, struct bsa_page *slab)
 			bsa_buddy_defer(&heap->buddy, slab);
 			return;
 		}
-		owner = READ_ONCE(slab->owner) & ~BSA_OWNER_FULL;
+		/* Whoever finds its new owner finds that it is active. */
+		owner = smp_load_acquire(&slab->owner) & ~BSA_OWNER_FULL;
 		if (owner == c->slabs.number)
 			break;
 		/* It is on its way to another owner. */
@@ -172,8 +173,11 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 	if (!bsa_lock(&c->slabs.lock, flags))
 		return false;
 	while (nr < BSA_BATCH && (slab[nr] = bsa_slabs_pop(&c->slabs, class))) {
-		/* A free that comes now finds it with its next owner. */
-		WRITE_ONCE(slab[nr]->owner, shared->slabs.number);
+		/*
+		 * A free that comes now finds it with its next owner. Pairs with
+		 * smp_load_acquire() in bsa_look().
+		 */
+		smp_store_release(&slab[nr]->owner, shared->slabs.number);
 		nr++;
 	}
 	bsa_unlock(&c->slabs.lock, flags);
@@ -191,9 +195,14 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
  * Objects
  */
 
-/* Take a slab of the shared set, if it looks as if there was one. */
-static struct bsa_page *adopt_shared(struct bsa_cpu *shared, unsigned int class)
+/*
+ * Take a slab of the shared set for this CPU's, if it looks as if there was one. It
+ * has its new owner before the lock is let go of: who has that lock and finds the old
+ * one may look at its state (model/litmus/look-vs-adopt.litmus).
+ */
+static struct bsa_page *adopt_shared(struct bsa_cpu *c, unsigned int class)
 {
+	struct bsa_cpu *shared = &c->heap->shared;
 	struct bsa_shelf *shelf = &shared->slabs.shelf[class];
 	struct bsa_page *slab = NULL;
 	unsigned long flags;
@@ -203,6 +212,9 @@ static struct bsa_page *adopt_shared(struct bsa_cpu *shared, unsigned int class)
 		return NULL;
 	if (bsa_lock(&shared->slabs.lock, flags)) {
 		slab = bsa_slabs_pop(&shared->slabs, class);
+		if (slab)
+			/* Pairs with smp_load_acquire() in bsa_look(). */
+			smp_store_release(&slab->owner, c->slabs.number);
 		bsa_unlock(&shared->slabs.lock, flags);
 	}
 	return slab;
@@ -248,7 +260,7 @@ static noinline bool fetch_slab(struct bsa_cpu *c, struct bsa_class *class)
 		if (change_slab(c, class))
 			return true;
 	}
-	slab = adopt_shared(&c->heap->shared, index) ?: new_slab(c->heap, index);
+	slab = adopt_shared(c, index) ?: new_slab(c->heap, index);
 	if (slab)
 		bsa_slabs_activate(&c->slabs, slab);
 	return slab;

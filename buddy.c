@@ -250,6 +250,8 @@ void bsa_buddy_shrink(struct bsa_buddy *buddy, struct bsa_page *page,
  */
 void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page)
 {
+	/* A cmpxchg() that fails orders nothing. Pairs with xchg() in bsa_buddy_catch_up(). */
+	smp_mb();
 	if (cmpxchg(&page->node.next, BSA_NOT_DEFERRED, NULL) ==
 	    BSA_NOT_DEFERRED)
 		llist_add(&page->node, &buddy->deferred);

@@ -38,28 +38,28 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	unsigned long mark = __this_cpu_read(cpu->slabs.mark);
 	unsigned int class;
 
+	/* Is the slab ours, and is the CPU not busy? Else the mark stays as it is. */
+	if (unlikely(READ_ONCE(slab->owner) != (u32)mark))
+		goto other;
 	__this_cpu_write(cpu->slabs.mark, (unsigned long)slab);
 	/*
 	 * From here on interrupts leave the CPU's slabs alone; until here they may
-	 * have given one away. Pairs with smp_mb() in take_away(), as far as it
-	 * goes without a barrier.
+	 * have given one away, so bsa_slab_put() looks at the owner again. Pairs with
+	 * smp_mb() in take_away(), as far as it goes without a barrier.
 	 */
 	barrier();
-	/* Is the slab ours, and was the CPU not busy? */
-	if (unlikely(READ_ONCE(slab->owner) != (u32)mark))
-		goto other;
 	class = slab->class;
-	if (unlikely(!bsa_slab_put(slab, mark, ptr)))
-		goto other;
-	__this_cpu_inc(cpu->slabs.frees[class]);
-	/* Who finds the mark gone in take_away() has got the bit before. */
-	smp_wmb();
-	__this_cpu_write(cpu->slabs.mark, mark);
-	preempt_enable();
-	return;
-other:
+	if (likely(bsa_slab_put(slab, mark, ptr))) {
+		__this_cpu_inc(cpu->slabs.frees[class]);
+		/* Who finds the mark gone in take_away() has got the bit before. */
+		smp_wmb();
+		__this_cpu_write(cpu->slabs.mark, mark);
+		preempt_enable();
+		return;
+	}
 	barrier();
 	__this_cpu_write(cpu->slabs.mark, mark);
+other:
 	free_other(ptr, slab, cpu, _RET_IP_);
 }
 
@@ -228,16 +228,16 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 	c = this_cpu_ptr(heap->cpu);
 	slab = bsa_page_of(ptrs[0]);
 	mark = READ_ONCE(c->slabs.mark);
-	WRITE_ONCE(c->slabs.mark, (unsigned long)slab);
-	barrier();
 	if (likely(READ_ONCE(slab->owner) == (u32)mark)) {
+		WRITE_ONCE(c->slabs.mark, (unsigned long)slab);
+		barrier();
 		class = slab->class;
 		freed = bsa_slab_put_many(slab, mark,
 					  min_t(size_t, nr, BULK_BATCH), ptrs);
 		c->slabs.frees[class] += freed;
+		smp_wmb();
+		WRITE_ONCE(c->slabs.mark, mark);
 	}
-	smp_wmb();
-	WRITE_ONCE(c->slabs.mark, mark);
 	preempt_enable();
 	return freed;
 }

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# model.sh: checks the models in model/ exhaustively, and that each patch in
-# there, which breaks them on purpose, is found out; two at a time. A line for
-# each, and at the end "N passed, M failed".
+# model.sh: checks model/*.pml exhaustively with spin, and that each model/*.patch,
+# which breaks one of them on purpose, is found out; and runs model/litmus/*.litmus
+# with herd7 and the kernel's memory model. Two at a time. A line for each, and at the
+# end "N passed, M failed".
 #
-# "Check: FILE [-DNAME]..." in a model or a patch says what is to be checked.
+# "Check: FILE [-DNAME]..." in a model or a patch says what is to be checked, and
+# "Result: Never" or "Result: Sometimes" in a litmus test what must come out.
 
 . "$(dirname "$0")/lib.sh"
 
-"$SCRIPTS/setup.sh" model 6.1
+kernel=6.12	# whose memory model
+
+"$SCRIPTS/setup.sh" model "$kernel"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -22,7 +26,7 @@ verify() {
 	spin -a "$@" "$file.pml" >log 2>&1 &&
 		nice gcc "$option" -DSAFETY -DNOREDUCE -DMEMLIM=7000 -o pan pan.c >>log 2>&1 ||
 		return 1
-	nice ./pan -n -m5000000 -w25 >out 2>&1
+	nice ./pan -n -m2000000 -w25 >out 2>&1
 	grep -q '^State-vector .* errors: [01]$' out
 }
 
@@ -72,25 +76,56 @@ check() {
 }
 
 started=0
-# start NAME PATCH FILE [-DNAME]...: two are at work at a time
+# start FUNCTION ARGUMENTS...: in a directory of its own; two are at work at a time
 start() {
+	local function=$1
+	shift
 	((started < 2)) || wait -n || true
 	started=$((started + 1))
-	check "$work/$started" "$@" &
+	"$function" "$work/$started" "$@" &
+}
+
+# litmus DIR HERD MEMORY-MODEL TEST: what is left in DIR is "result". A race is as bad
+# as an outcome that must not be.
+litmus() {
+	local dir=$1 herd=$2 name want got ok=0
+	name=$(basename "$4" .litmus)
+	want=$(sed -n 's/^ \* Result: //p' "$4")
+	mkdir "$dir"
+	cd "$3" || exit
+	"$herd" -conf linux-kernel.cfg "$4" >"$dir/out" 2>&1 || true
+	cd "$dir" || exit
+	got=$(sed -n 's/^Observation [^ ]* \([A-Z][a-z]*\) .*/\1/p' out)
+	[[ -n $got && $got == "$want" ]] &&
+		! { [[ $want == Never ]] && grep -q '^Flag ' out; } && ok=1
+	result $ok "$name: ${got:-nothing}"
 }
 
 mapfile -t models < <(sed -n 's/^ \* Check: //p' "$TOP"/model/*.pml)
 for model in "${models[@]}"; do
 	# shellcheck disable=SC2086 # a file and its options
-	start "$model" "" $model
+	start check "$model" "" $model
 done
 for patch in "$TOP"/model/*.patch; do
 	model=$(sed -n 's/^Check: //p' "$patch")
 	# shellcheck disable=SC2086
-	start "$(basename "$patch" .patch)" "$patch" $model
+	start check "$(basename "$patch" .patch)" "$patch" $model
 done
+
+skipped=0
+if herd=$("$SCRIPTS/herd.sh" 2>"$work/why"); then
+	memory_model=$("$SCRIPTS/source.sh" "$kernel")/tools/memory-model
+	for test in "$TOP"/model/litmus/*.litmus; do
+		start litmus "$herd" "$memory_model" "$test"
+	done
+else
+	for test in "$TOP"/model/litmus/*.litmus; do
+		echo "skipped $(basename "$test" .litmus): $(tail -n 1 "$work/why")"
+		skipped=$((skipped + 1))
+	done
+fi
 wait
 
 passed=$(cat "$work"/*/result | grep -cx ok || true)
-echo "$passed passed, $((started - passed)) failed"
+totals "$passed" "$((started - passed))" "$skipped"
 ((passed == started))

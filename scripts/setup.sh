@@ -19,7 +19,7 @@ case $job in
 run) packages=("${modules[@]}" "${guest[@]}" "$headers") ;;
 check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3
 	"$(source_package "$kernel")") ;;
-model) packages=(gcc libc6-dev patch spin) ;;
+model) packages=(gcc libc6-dev patch spin xz-utils "$(source_package "$kernel")") ;;
 lint) packages=("${modules[@]}" "$headers" perl xz-utils python3 sparse shellcheck
 	"$(source_package "$kernel")") ;;
 *) die "setup.sh: no job is called $job" ;;

@@ -56,8 +56,8 @@
  * slab has been given back and become somebody else's. There is no way to close
  * this without a barrier in every free.
  *
- * Two frees of different objects in the same instant, again by the owner and by
- * another CPU, may each miss the other's bit; then the slab stays on the owner's
+ * Two frees of different objects in the same instant, by the owner and by another CPU
+ * or what interrupts the owner, may each miss the other's bit; then the slab stays on the owner's
  * list without a live object, until the owner uses it or bsa_slabs_take_unused()
  * finds it.
  */

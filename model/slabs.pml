@@ -2,7 +2,7 @@
 /*
  * The protocol of slabs and their owners, for spin
  *
- * Check: slabs -DOPS=2 -DSECOND -DNMI
+ * Check: slabs -DOPS=1 -DSECOND -DNMI
  * Check: slabs -DOPS=4 -DSECOND -DTSO
  * Check: slabs -DOPS=4 -DMOVE -DRECLAIM
  * Check: slabs -DOPS=4 -DDEAD
@@ -31,9 +31,7 @@
  * What is forgiven: a second free that comes when the object has been handed out again,
  * which nobody can tell from a first one; and the residual of slab.c: the owner and
  * another free one object at once, and the slab is taken away though the owner is about
- * to write to it, since its mark was not seen. That is so if the mark was in the store
- * buffer (TSO), or if a free by an NMI on that CPU had changed it for an instant, which
- * free_fast() does though it finds the CPU busy.
+ * to write to it, since its mark was not seen: it was in the store buffer (TSO).
  */
 #define IF		if ::
 #define FI		:: else fi
@@ -78,7 +76,6 @@ byte on[2];			/* whose list a slab is on */
 bool gone[2];			/* taken away, and nobody's yet */
 bool missed[2];			/* two frees at once may have left it empty on a list */
 byte putting[4] = NONE;		/* what the CPU as an owner is freeing into */
-bool overwritten;		/* an NMI changed the mark in the middle of that */
 bool forgiven;
 byte ops = OPS, seconds = SECOND_FREES, done;
 bool may_nmi, offline;
@@ -214,7 +211,7 @@ inline put()			/* bsa_slab_put() */
 		:: else ->
 			atomic {
 				bad = !ITS_OWNER;
-				assert(!bad || (second[OBJ] == 2 && (MARK_IS_LATE || overwritten)));
+				assert(!bad || (second[OBJ] == 2 && MARK_IS_LATE));
 				forgiven = forgiven || bad;
 				mark[me] = s; fr[s] = f | BIT; is_free(); ok = true
 			}
@@ -225,16 +222,17 @@ inline put()			/* bsa_slab_put() */
 inline free_fast()
 {
 	m = mark[me];
-	atomic {
-		overwritten = overwritten || m < NONE;
-		IF m == OWN -> putting[me] = s FI;
-		if
-		:: mark[me] = s
-		:: MARK_IS_LATE
-		fi
-	}
-	IF owner[s] == me && m == OWN -> put() FI;
-	atomic { mark[me] = m; IF m == OWN -> putting[me] = NONE; overwritten = false FI }
+	IF owner[s] == me && m == OWN ->
+		atomic {
+			putting[me] = s;
+			if
+			:: mark[me] = s
+			:: MARK_IS_LATE
+			fi
+		}
+		put();
+		atomic { mark[me] = m; putting[me] = NONE }
+	FI
 }
 
 inline free_remote()

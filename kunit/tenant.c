@@ -10,6 +10,7 @@
 
 #include <linux/bsa.h>
 #include <linux/err.h>
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/numa.h>
@@ -45,13 +46,17 @@ static unsigned long use_all_pages(void)
 
 static int __init bsa_tenant_init(void)
 {
+	struct bsa_section_info info = {};
 	unsigned long got;
+	phys_addr_t start;
 
 	heap = bsa_heap_create("tenant", size, NUMA_NO_NODE);
 	if (IS_ERR(heap))
 		return PTR_ERR(heap);
 	got = use_all_pages();
-	pr_info("%lu bytes of %lu\n", got, size);
+	bsa_heap_section(heap, 0, &info);
+	start = virt_to_phys((void *)info.start);
+	pr_info("%lu bytes of %lu at %pa\n", got, size, &start);
 	if (got >= size / 10 * 9)
 		return 0;
 	bsa_heap_destroy(heap);

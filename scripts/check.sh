@@ -5,7 +5,8 @@
 # configuration, shows the results as they come, and ends with "N passed, M
 # failed", and ", K skipped" if a test could not run here. In the environment:
 #
-#   FILTER=   a glob: only the KUnit tests, or suites, of such a name
+#   FILTER=   a glob: only the KUnit tests, or suites, of such a name; "module": what
+#             only user space can test
 #   SOAK=300  300 seconds of mixed load, too
 #   LONG=300  that, and more of everything
 #   STALL=180 the guest hangs if it says nothing for so many seconds. After 160 a
@@ -69,7 +70,7 @@ declare -A append=(
 # Two nodes, so that it can be seen which one memory is from. The second one is
 # only memory, of which the kernel learns the last 512 MiB later. Some is set aside
 # for devices (CMA), at the top.
-if [[ $config == check && -z $FILTER${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
+if [[ $config == check && -z ${FILTER#module}${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
 	parameters[check]="nodes later=0x1a0000000"
 	append[check]="mem=6656M cma=64M"
 	export QEMU_ARGS="-object memory-backend-ram,id=ram0,size=5G

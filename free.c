@@ -235,6 +235,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 		freed = bsa_slab_put_many(slab, mark,
 					  min_t(size_t, nr, BULK_BATCH), ptrs);
 		c->slabs.frees[class] += freed;
+		/* As in free_fast(). */
 		smp_wmb();
 		WRITE_ONCE(c->slabs.mark, mark);
 	}

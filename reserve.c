@@ -87,12 +87,16 @@ static unsigned long unhold(const struct bsa_extent *extent)
 
 	for (i = 0; i < extent->nr_pages; i++) {
 		struct page *page = pfn_to_page(extent->pfn + i);
-		int least = PageTail(page) ? 0 : 1;
+		int least = PageTail(page) ? 0 : 1, count;
 
 		if (i % 1024 == 0)
 			cond_resched();
 		if (!is_held(page)) {
 			freed += bsa_is_lost(extent, i);
+			/* If it is free there, it has no reference, but not fewer. */
+			count = page_ref_count(page);
+			if (count < 0)
+				page_ref_freeze(page, count);
 			continue;
 		}
 		if (!PageCompound(page))

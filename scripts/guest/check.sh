@@ -181,8 +181,7 @@ give_pages_to_the_kernel() {
 
 # There is no stopping free_pages() of several pages, but for a kernel that looks at
 # what is freed. Of the first one it only drops a reference. What others it has got it
-# complains about, if it looks at them, when somebody is to have them: so this comes
-# last.
+# may complain about until the heap is gone: so this comes last, and not on the console.
 pages_that_the_kernel_has_got_are_told_of() {
 	dmesg -n 1
 	give_pages_to_the_kernel

@@ -9,7 +9,6 @@
 #include <bsa/compat.h>
 #include <bsa/tools.h>
 #include <linux/bsa.h>
-#include <linux/hash.h>
 #include <linux/lockdep.h>
 #include <linux/moduleparam.h>
 #include <linux/spinlock.h>
@@ -73,24 +72,21 @@ size_t __bsa_accessible(const void *ptr, size_t room)
  * two objects overlap. So it is noted down, once however often that happens, and
  * forgotten at the next allocation. Who allocates at the same time waits for that.
  */
-#define NOTED_BITS	12
-
-static atomic_long_t freed_in_nmi[BIT(NOTED_BITS)];
+static atomic_long_t freed_in_nmi[2048];
 static atomic_t nr_freed_in_nmi;
 static DEFINE_RAW_SPINLOCK(forget_lock);
 
 static void note_freed(const void *ptr)
 {
-	unsigned int i, at = hash_ptr((void *)ptr, NOTED_BITS);
+	unsigned int i;
 	long old;
 
 	for (i = 0; i < ARRAY_SIZE(freed_in_nmi); i++) {
-		old = atomic_long_cmpxchg(&freed_in_nmi[at], 0, (long)ptr);
+		old = atomic_long_cmpxchg(&freed_in_nmi[i], 0, (long)ptr);
 		if (!old)
 			atomic_inc(&nr_freed_in_nmi);
 		if (!old || old == (long)ptr)
 			return;
-		at = (at + 1) % ARRAY_SIZE(freed_in_nmi);
 	}
 	pr_warn_once("too many frees from NMI: kmemleak does not know of all\n");
 }

@@ -57,11 +57,11 @@ static struct bsa_page *take_kept(struct bsa_heap *heap,
 				  const struct bsa_page_request *req)
 {
 	struct bsa_page *page;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
 	if (req->order >= BSA_KEPT_ORDERS || req->align_order > req->order)
 		return NULL;
-	bsa_for_each_owner(c, heap)
+	while ((c = bsa_percpu_next(heap, c)))
 		if (bsa_kept_pop(&c->kept[req->order], req->low, &page))
 			return page;
 	return NULL;

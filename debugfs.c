@@ -86,9 +86,9 @@ static void show_class(struct seq_file *m, const struct bsa_cpu *owner,
 	unsigned long active = 0, partial = 0, empty = 0, frees = 0;
 	struct bsa_class class, sum = {};
 	struct bsa_heap *heap = m->private;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
-	bsa_for_each_owner(c, heap) {
+	while ((c = bsa_percpu_next(heap, c))) {
 		if (owner && c != owner)
 			continue;
 		/* The owner counts on while this is read. */
@@ -136,10 +136,10 @@ DEFINE_SHOW_ATTRIBUTE(slabinfo);
 static int percpu_show(struct seq_file *m, void *unused)
 {
 	struct bsa_heap *heap = m->private;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
 	seq_puts(m, "cpu    size" SLAB_COLUMNS);
-	bsa_for_each_owner(c, heap)
+	while ((c = bsa_percpu_next(heap, c)))
 		show_classes(m, c);
 	return 0;
 }

@@ -226,6 +226,7 @@ void bsa_pagemap_sync(void)
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	for (i = 0; i < bsa_pagemap->nr; i++) {
+		cond_resched();
 		leaf = leaf_of(i);
 		if (leaf == &bsa_no_leaf)
 			continue;

@@ -132,9 +132,9 @@ static bool take_from(struct bsa_cpu *c, struct bsa_wish *wish)
 
 static bool take_from_all(struct bsa_wish *wish)
 {
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
-	bsa_for_each_owner(c, wish->heap)
+	while ((c = bsa_percpu_next(wish->heap, c)))
 		if (take_from(c, wish))
 			return true;
 	return false;
@@ -195,7 +195,7 @@ static bool may_wait(gfp_t gfp)
 
 static bool wait_for_others(struct bsa_wish *wish)
 {
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 	unsigned int i;
 
 	for (i = 0; i < ROUNDS; i++) {
@@ -206,7 +206,7 @@ static bool wait_for_others(struct bsa_wish *wish)
 		if (take_from_all(wish))
 			return true;
 	}
-	bsa_for_each_owner(c, wish->heap)
+	while ((c = bsa_percpu_next(wish->heap, c)))
 		if (search_partial(c, wish))
 			return true;
 	return false;

@@ -50,14 +50,14 @@ static struct bsa_page *take_block(struct bsa_heap *heap, unsigned int order)
 {
 	struct bsa_page_request req = { .order = order };
 	struct bsa_page *page;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
 	if (bsa_kept_pop(this_cpu_ptr(&heap->cpu->kept[order]), false, &page))
 		return page;
 	page = bsa_buddy_alloc(&heap->buddy, &req);
 	if (page)
 		return page;
-	bsa_for_each_owner(c, heap)
+	while ((c = bsa_percpu_next(heap, c)))
 		if (bsa_kept_pop(&c->kept[order], false, &page))
 			return page;
 	return NULL;

@@ -110,7 +110,7 @@ static void *resize_block(struct bsa_heap *heap, struct bsa_page *page,
 		bsa_buddy_shrink(&heap->buddy, page, is);
 		bsa_hand_out(ptr, new_size, PAGE_SIZE << page->order);
 	} else {
-		bsa_resized(ptr, new_size, PAGE_SIZE << page->order);
+		bsa_unpoison(ptr, new_size, PAGE_SIZE << page->order);
 	}
 	this_cpu_add(heap->cpu->shrunk_pages,
 		     (1UL << was) - (1UL << page->order));
@@ -146,7 +146,7 @@ static void *realloc_object(struct bsa_heap *heap, struct bsa_page *slab,
 		return move_to(heap, ptr, room, new_size, 1UL << __ffs(room),
 			       gfp, caller);
 	bsa_clear(ptr + new_size, room - new_size);
-	bsa_resized(ptr, new_size, room);
+	bsa_unpoison(ptr, new_size, room);
 	return ptr;
 }
 

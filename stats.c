@@ -88,10 +88,10 @@ static struct bsa_stats plain_stats(struct bsa_heap *heap)
 {
 	unsigned long blocks = 0, slab_pages = 0, nr;
 	struct bsa_stats stats = {};
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 	unsigned int i;
 
-	bsa_for_each_owner(c, heap) {
+	while ((c = bsa_percpu_next(heap, c))) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++) {
 			stats.live_objects += READ_ONCE(c->slabs.class[i].allocs);
 			stats.drains += READ_ONCE(c->slabs.class[i].drains);
@@ -108,7 +108,7 @@ static struct bsa_stats plain_stats(struct bsa_heap *heap)
 	stats.allocs = stats.live_objects + blocks;
 	/* What is counted below was done after what is counted above. */
 	smp_rmb();
-	bsa_for_each_owner(c, heap) {
+	while ((c = bsa_percpu_next(heap, c))) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++)
 			stats.live_objects -= READ_ONCE(c->slabs.frees[i]);
 		stats.live_objects -= READ_ONCE(c->remote_frees) +
@@ -191,9 +191,9 @@ EXPORT_SYMBOL_GPL(bsa_heap_get_stats);
 unsigned long bsa_heap_refused(struct bsa_heap *heap, enum bsa_refused why)
 {
 	unsigned long nr = 0;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
-	bsa_for_each_owner(c, heap) {
+	while ((c = bsa_percpu_next(heap, c))) {
 		nr += READ_ONCE(c->refused[why]);
 		if (why == BSA_FREE_DOUBLE)
 			nr += READ_ONCE(c->slabs.conflicts) +
@@ -213,9 +213,9 @@ unsigned long bsa_plain_live_objects(struct bsa_heap *heap)
 unsigned long bsa_percpu_kept_pages(struct bsa_heap *heap, int section)
 {
 	unsigned long nr = 0;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
-	bsa_for_each_owner(c, heap)
+	while ((c = bsa_percpu_next(heap, c)))
 		nr += bsa_kept_nr_pages(c->kept, section);
 	return nr;
 }

@@ -222,9 +222,9 @@ static bool is_in_place(struct check *check, const struct bsa_page *slab,
 {
 	bool is_full = slab->state == BSA_PAGE_SLAB_FULL;
 	struct bsa_shelf *shelf;
-	struct bsa_cpu *c;
+	struct bsa_cpu *c = NULL;
 
-	bsa_for_each_owner(c, check->heap)
+	while ((c = bsa_percpu_next(check->heap, c)))
 		if (c->slabs.number == (slab->owner & ~BSA_OWNER_FULL))
 			break;
 	if (!c || !!(slab->owner & BSA_OWNER_FULL) != is_full)

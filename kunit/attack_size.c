@@ -29,9 +29,10 @@ static void expect_known(struct kunit *test, struct bsa_heap *heap, void *ptr,
 /* What the compiler knows has to be looked at where the allocation is. */
 #define EXPECT_KNOWN(test, heap, allocation, asked)				\
 do {										\
+	struct bsa_heap *_heap = (heap);					\
 	void *_ptr = (allocation);						\
 										\
-	expect_known(test, heap, _ptr, bsa_heap_size(heap, _ptr),		\
+	expect_known(test, _heap, _ptr, bsa_heap_size(_heap, _ptr),		\
 		     KNOWN_SIZE(_ptr), #allocation, asked);			\
 } while (0)
 

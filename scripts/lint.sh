@@ -98,7 +98,7 @@ percpu_data() {
 }
 
 check "$src/scripts/checkpatch.pl" --no-tree --strict --quiet \
-	--ignore MACRO_ARG_REUSE --file "${sources[@]}"
+	--file "${sources[@]}"
 check "$src/scripts/kernel-doc" -none "${sources[@]}"
 check sparse
 check fast_path

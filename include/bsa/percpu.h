@@ -141,6 +141,7 @@ static inline struct bsa_cpu *bsa_owner_in(struct bsa_heap *heap, u32 owner)
 /* Every CPU that was ever online: others have never called. */
 extern struct cpumask bsa_seen_cpus;
 
+/* Each of them, then the shared set, then NULL; the one after NULL is the first. */
 static inline struct bsa_cpu *bsa_percpu_next(struct bsa_heap *heap,
 					      struct bsa_cpu *c)
 {
@@ -157,11 +158,6 @@ static inline bool bsa_is_nothing(const void *ptr)
 {
 	return !ptr || ptr == ZERO_SIZE_PTR;
 }
-
-/* Each CPU that was ever online, then the shared set. */
-#define bsa_for_each_owner(c, heap)				\
-	for ((c) = bsa_percpu_next(heap, NULL); (c);		\
-	     (c) = bsa_percpu_next(heap, c))
 
 /* percpu.c */
 DECLARE_PER_CPU(struct bsa_cpu *, bsa_this_cpu);

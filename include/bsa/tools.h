@@ -110,12 +110,6 @@ static inline void bsa_take_back(const void *ptr, size_t room)
 	bsa_poison(ptr, room);
 }
 
-/* What a caller has of @room bytes is @size from here on. */
-static inline void bsa_resized(const void *ptr, size_t size, size_t room)
-{
-	bsa_unpoison(ptr, size, room);
-}
-
 /* Of what is written at one go so much, where the caller may be preempted. */
 #define BSA_FILL_STEP	SZ_64K
 

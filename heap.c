@@ -10,8 +10,10 @@
  * life_mutex lets one heap at a time be created or ended. That may take long,
  * and waits for CPUs that come or go. heaps_mutex protects heaps[] and each
  * heap's list of regions; a CPU that goes takes it, so nothing that waits for
- * CPUs is done under it. Order: life_mutex, heaps_mutex. To read one entry whose
- * heap cannot go away no lock is needed.
+ * CPUs is done under it. To read one entry whose heap cannot go away no lock is
+ * needed. What a trim has in its hands looks as if it were in use: under trim_mutex
+ * there is one, or one who looks whether a heap is. Order: life_mutex, trim_mutex,
+ * heaps_mutex.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -32,6 +34,7 @@
 static struct bsa_heap *heaps[BSA_MAX_HEAPS];
 static DEFINE_MUTEX(heaps_mutex);
 static DEFINE_MUTEX(life_mutex);
+static DEFINE_MUTEX(trim_mutex);
 
 /*
  * The registry
@@ -110,6 +113,20 @@ EXPORT_SYMBOL_GPL(bsa_heap_find);
  * Memory of a heap
  */
 
+static const char *why_not_added(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+		return "no memory for what the map and debug= note down";
+	case -ENOSPC:
+		return "memory is in too many pieces";
+	case -EEXIST:
+		return "it overlaps a region of a heap";
+	default:
+		return "it is not RAM that the kernel maps, or too small";
+	}
+}
+
 static int add_extents(struct bsa_heap *heap, struct list_head *extents)
 {
 	struct bsa_extent *extent;
@@ -119,14 +136,12 @@ static int add_extents(struct bsa_heap *heap, struct list_head *extents)
 		err = bsa_buddy_add_region(&heap->buddy,
 					   page_address(pfn_to_page(extent->pfn)),
 					   extent->nr_pages << PAGE_SHIFT);
-		if (err)
+		if (err) {
+			pr_err("%s: what was reserved cannot be added: %s\n",
+			       heap->name, why_not_added(err));
 			break;
+		}
 	}
-	if (err)
-		pr_err("%s: %s\n", heap->name, err == -ENOMEM ?
-		       "no memory for what the map and debug= note down" :
-		       err == -ENOSPC ? "memory is in too many pieces" :
-		       "the kernel does not know its memory as RAM that it maps");
 	list_splice_tail_init(extents, &heap->reserved);
 	return err;
 }
@@ -208,6 +223,8 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 		return -ENOMEM;
 	err = bsa_buddy_add_region(&heap->buddy, start, size);
 	if (err) {
+		pr_err_ratelimited("%s: a region of %zu bytes at %p cannot be added: %s\n",
+				   heap->name, size, start, why_not_added(err));
 		kfree(extent);
 		return err;
 	}
@@ -284,13 +301,37 @@ exit:
 	return err;
 }
 
+/**
+ * bsa_heap_trim - give back all that is cached
+ * @heap: the heap; NULL is the default heap
+ *
+ * Slabs without a live object and blocks that are kept for CPUs become free pages,
+ * coalesced as far as they can be. Each CPU that has used the heap is interrupted for
+ * it once or twice, also if it is isolated.
+ *
+ * Context: process, may sleep.
+ * Return: the number of pages that became free blocks.
+ */
+unsigned long bsa_heap_trim(struct bsa_heap *heap)
+{
+	unsigned long nr;
+
+	mutex_lock(&trim_mutex);
+	nr = bsa_trim(heap ?: &bsa_default_heap);
+	mutex_unlock(&trim_mutex);
+	return nr;
+}
+EXPORT_SYMBOL_GPL(bsa_heap_trim);
+
 /* Is anything of the heap in use? Says so, if it is. */
 static bool heap_in_use(struct bsa_heap *heap, const char *what)
 {
 	struct bsa_stats stats;
 
-	bsa_heap_trim(heap);
+	mutex_lock(&trim_mutex);
+	bsa_trim(heap);
 	bsa_heap_get_stats(heap, &stats);
+	mutex_unlock(&trim_mutex);
 	if (stats.free_pages == stats.total_pages)
 		return false;
 	pr_err("%s: %s: %lu objects and %lu pages are in use\n", heap->name,
@@ -378,12 +419,18 @@ static struct bsa_heap *create_heap(const char *name, size_t size, int node,
 	      bsa_check_node(name, node) ?: check_unused(name);
 	if (err)
 		return ERR_PTR(err);
-	while (heaps[id])
-		if (++id == BSA_MAX_HEAPS)
-			return ERR_PTR(-ENOSPC);
+	while (heaps[id]) {
+		if (++id < BSA_MAX_HEAPS)
+			continue;
+		pr_err_ratelimited("%s: there are %u heaps, which is the most\n",
+				   name, id);
+		return ERR_PTR(-ENOSPC);
+	}
 	heap = kvzalloc(sizeof(*heap), GFP_KERNEL | __GFP_NOWARN);
-	if (!heap)
+	if (!heap) {
+		pr_err_ratelimited("%s: no memory for what a heap is\n", name);
 		return ERR_PTR(-ENOMEM);
+	}
 	strscpy(heap->name, name, sizeof(heap->name));
 	heap->id = id;
 	err = bsa_heap_start(heap, size, 0, node, flags);

@@ -230,34 +230,25 @@ bool bsa_reclaim(struct bsa_wish *wish)
 	       (may_wait(wish->gfp) && wait_for_others(wish));
 }
 
-/**
- * bsa_heap_trim - give back all that is cached
- * @heap: the heap; NULL is the default heap
- *
- * Slabs without a live object and blocks that are kept for CPUs become free pages,
- * coalesced as far as they can be. Each CPU that has used the heap is interrupted for
- * it once or twice, also if it is isolated.
- *
- * Context: process, may sleep.
- * Return: the number of pages that became free blocks.
+/*
+ * Give back all that is cached. One caller at a time: what is on its way from a slab
+ * to the buddy counts as allocated. Return how many pages became free blocks.
  */
-unsigned long bsa_heap_trim(struct bsa_heap *heap)
+unsigned long bsa_trim(struct bsa_heap *heap)
 {
 	struct bsa_wish wish = {
-		.heap = heap ?: &bsa_default_heap,
+		.heap = heap,
 		.class = BSA_ALL_CLASSES,
 		.all = true,
 		/* Never met, so nothing is left out. */
 		.block.order = BSA_MAX_PAGE_ORDER + 1,
 	};
-	unsigned long before = READ_ONCE(wish.heap->buddy.free_pages), now;
+	unsigned long before = READ_ONCE(heap->buddy.free_pages), now;
 
-	might_sleep();
-	if (bsa_debug_on(wish.heap))
-		bsa_debug_let_go(wish.heap);
-	give_up_here(wish.heap, BSA_ALL_CLASSES);
+	if (bsa_debug_on(heap))
+		bsa_debug_let_go(heap);
+	give_up_here(heap, BSA_ALL_CLASSES);
 	wait_for_others(&wish);
-	now = READ_ONCE(wish.heap->buddy.free_pages);
+	now = READ_ONCE(heap->buddy.free_pages);
 	return now > before ? now - before : 0;
 }
-EXPORT_SYMBOL_GPL(bsa_heap_trim);

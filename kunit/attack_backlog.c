@@ -20,8 +20,8 @@
 
 /* In slabs of one page. */
 #define OBJECT		512
-#define SMALL_HEAP	SZ_2M
-#define LARGE_HEAP	SZ_64M
+#define SMALL_HEAP	(SZ_2M / BSA_TEST_SLOWNESS)
+#define LARGE_HEAP	(SZ_64M / BSA_TEST_SLOWNESS)
 
 /* In each of them another object of each slab is freed. */
 #define ROUNDS		5

@@ -30,10 +30,11 @@ static void expect_nothing_comes_twice(struct kunit *test, struct bsa_heap *heap
 static void refuse_second_bulk_free(struct kunit *test, unsigned int class,
 				    unsigned int cpu)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_4M);
-	void **again = bsa_test_array(test, NR_OBJECTS);
-	void **ptrs = bsa_test_array(test, SZ_4M / 8 + 1);
 	size_t size = attack_class_size(class);
+	size_t bytes = max_t(size_t, 2 * NR_OBJECTS * size, SZ_512K);
+	struct bsa_heap *heap = bsa_test_heap(test, bytes);
+	void **again = bsa_test_array(test, NR_OBJECTS);
+	void **ptrs = bsa_test_array(test, bytes / size + 1);
 	struct bsa_stats before;
 
 	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, size, BSA_TEST_GFP,

@@ -202,7 +202,7 @@ static void expect_memory_of_others(struct kunit *test, size_t size, bool pages)
 		KUNIT_ASSERT_EQ(test, bsa_test_stats(stop.heap).live_objects, 0);
 		if (stop.step <= stop.at)
 			break;
-		next_place(in_time, 1);
+		next_place(in_time, BSA_TEST_STRIDE);
 	} while (true);
 	KUNIT_EXPECT_EQ_MSG(test, bad, 0,
 			    "%zu bytes, %zu of %zu %s, first after %u instructions",

@@ -7,11 +7,12 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/namei.h>
 #include <linux/sizes.h>
 
-#define HEAP_ORDER	8
+#define HEAP_ORDER	(BSA_TEST_SLOWNESS > 1 ? 7 : 8)
 #define HEAP_PAGES	BIT(HEAP_ORDER)
 
 static void expect_all_free(struct kunit *test, struct bsa_heap *heap,
@@ -155,7 +156,7 @@ static void trim_may_come_while_others_allocate(struct kunit *test)
 	attack_needs_cpus(test, 3);
 	for (i = 0; i < 2; i++)
 		task[i] = attack_thread(test, i + 1, allocate_and_free, heap);
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 1000; i++) {
 		bsa_heap_trim(heap);
 		cond_resched();
 	}
@@ -253,24 +254,52 @@ static int write_all_the_while(void *file)
 	return write_to(file);
 }
 
+/* The CPU stands still for most of the time, wherever it is. */
+#define PERIOD_US	500
+#define STILL_US	400
+
+static enum hrtimer_restart stand_still(struct hrtimer *timer)
+{
+	udelay(STILL_US);
+	hrtimer_forward_now(timer, ns_to_ktime(PERIOD_US * NSEC_PER_USEC));
+	return HRTIMER_RESTART;
+}
+
+static void start_timer(void *timer)
+{
+	hrtimer_start(timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
+}
+
 static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 {
+	void **ptrs = bsa_test_array(test, HEAP_PAGES * PAGE_SIZE / 512 + 1);
 	struct task_struct *task;
 	struct bsa_heap *heap;
+	struct hrtimer timer;
 	struct file *file;
 	unsigned int i;
+	size_t nr;
 
-	attack_needs_cpus(test, 2);
-	for (i = 0; i < 20; i++) {
+	attack_needs_cpus(test, 3);
+	hrtimer_init_on_stack(&timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	timer.function = stand_still;
+	smp_call_function_single(1, start_timer, &timer, true);
+	for (i = 0; i < 200; i++) {
 		heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
-		bsa_heap_free(heap, attack_get(test, heap, 64));
 		file = open_trim_file(test, heap);
+		/* Both have to look for what was freed. */
+		nr = bsa_test_take_objects(heap, 512, ptrs);
+		bsa_test_set_cpu(test, 2);
+		bsa_test_give_back(heap, nr, ptrs);
+		bsa_test_set_cpu(test, 0);
 		task = attack_thread(test, 1, write_all_the_while, file);
-		usleep_range(100, 100 * (i + 1));
+		udelay(5 * (i % 100));
 		KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
 		KUNIT_EXPECT_EQ(test, kthread_stop(task), -EIO);
 		close_now(file);
 	}
+	hrtimer_cancel(&timer);
+	destroy_hrtimer_on_stack(&timer);
 }
 
 static struct kunit_case attack_trim_cases[] = {

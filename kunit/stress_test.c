@@ -44,13 +44,9 @@ static unsigned long parameter(const char *name, unsigned long value)
 	return value;
 }
 
-/* Kernels in which every access, or every lock that sleeps, is looked at. */
-#define SLOWNESS	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) || \
-			 IS_ENABLED(CONFIG_PREEMPT_RT) ? 4 : 1)
-
 /* For a whole test; the first is when workers are asked to stop. */
-#define TIMEOUT		(150 * HZ * SLOWNESS)
-#define GRACE		(10 * HZ * SLOWNESS)
+#define TIMEOUT		(150 * HZ * BSA_TEST_SLOWNESS)
+#define GRACE		(10 * HZ * BSA_TEST_SLOWNESS)
 
 /*
  * Workers
@@ -1695,10 +1691,6 @@ static void flushes_end_while_nmis_free(struct kunit *test)
  * A free that is overtaken
  */
 
-/* Where the compiler adds many of its own, not after each one. */
-#define STEPS_AT_ONCE \
-	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) ? 7 : 1)
-
 enum { FREEING, STOPPED, OVERTAKEN, FREED };
 
 /**
@@ -1859,7 +1851,7 @@ static void overtake(struct kunit *test, unsigned int cpu, size_t size,
 		/* What follows only prints. */
 		if (in_time && (o.step <= o.at || over))
 			break;
-		o.at += in_time ? STEPS_AT_ONCE : 0;
+		o.at += in_time ? BSA_TEST_STRIDE : 0;
 	} while (true);
 	kunit_info(test, "%zu bytes on CPU %u: overtaken %u times, within %u instructions\n",
 		   size, cpu, taken, o.at);

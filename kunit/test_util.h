@@ -111,6 +111,14 @@ static inline long bsa_test_free_memory(void)
 }
 #endif
 
+/* Kernels in which every access, or every lock that sleeps, is looked at. */
+#define BSA_TEST_SLOWNESS \
+	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) || \
+	 IS_ENABLED(CONFIG_PREEMPT_RT) ? 4 : 1)
+
+/* After how many instructions each something happens: odd, so that all kinds come. */
+#define BSA_TEST_STRIDE	(2 * BSA_TEST_SLOWNESS - 1)
+
 static inline bool bsa_test_in_section(const struct bsa_section_info *info,
 				       const void *addr)
 {

@@ -230,5 +230,6 @@ struct bsa_wish {
 };
 
 bool bsa_reclaim(struct bsa_wish *wish);
+unsigned long bsa_trim(struct bsa_heap *heap);
 
 #endif /* _BSA_PERCPU_H */

@@ -31,10 +31,10 @@ static void refuse_second_bulk_free(struct kunit *test, unsigned int class,
 				    unsigned int cpu)
 {
 	size_t size = attack_class_size(class);
-	size_t bytes = max_t(size_t, 2 * NR_OBJECTS * size, SZ_512K);
-	struct bsa_heap *heap = bsa_test_heap(test, bytes);
+	struct bsa_heap *heap = bsa_test_heap(test, max_t(size_t, SZ_512K,
+							  2 * NR_OBJECTS * size));
 	void **again = bsa_test_array(test, NR_OBJECTS);
-	void **ptrs = bsa_test_array(test, bytes / size + 1);
+	void **ptrs = bsa_test_array(test, bsa_heap_nr_pages(heap) * PAGE_SIZE / size + 1);
 	struct bsa_stats before;
 
 	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, size, BSA_TEST_GFP,

@@ -34,8 +34,11 @@
 /* Blocks below 64 KiB would be mostly metadata. */
 #define MIN_BLOCK_ORDER	4
 
-/* What the count of references of a page that is held is less than before. */
-#define HELD	(INT_MAX / 2)
+/*
+ * What the count of references of a page that is held is less than before: by twice as
+ * much if it was zero, as in a block of the kernel all but the first page's is.
+ */
+#define HELD	(INT_MAX / 4)
 
 /*
  * Let nobody free pages with calls of the kernel. References and flags are as they
@@ -52,7 +55,7 @@ void bsa_hold(struct bsa_extent *extent)
 		if (PageReserved(page) || PageSlab(page))
 			continue;
 		extent->held = true;
-		page_ref_sub(page, HELD);
+		page_ref_sub(page, page_ref_count(page) ? HELD : 2 * HELD);
 		if (!PageCompound(page))
 			SetPageReserved(page);
 	}
@@ -87,23 +90,23 @@ static unsigned long unhold(const struct bsa_extent *extent)
 
 	for (i = 0; i < extent->nr_pages; i++) {
 		struct page *page = pfn_to_page(extent->pfn + i);
-		int least = PageTail(page) ? 0 : 1, count;
+		int count = page_ref_count(page);
+		bool was_zero = count < -HELD - HELD / 2;
 
 		if (i % 1024 == 0)
 			cond_resched();
 		if (!is_held(page)) {
 			freed += bsa_is_lost(extent, i);
 			/* If it is free there, it has no reference, but not fewer. */
-			count = page_ref_count(page);
 			if (count < 0)
 				page_ref_freeze(page, count);
 			continue;
 		}
 		if (!PageCompound(page))
 			ClearPageReserved(page);
-		page_ref_add(page, HELD);
-		if (page_ref_count(page) < least) {
-			set_page_count(page, least);
+		page_ref_add(page, was_zero ? 2 * HELD : HELD);
+		if (page_ref_count(page) < !was_zero) {
+			set_page_count(page, !was_zero);
 			freed++;
 		}
 		if (extent->reserved)

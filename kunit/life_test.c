@@ -241,6 +241,28 @@ static void frees_of_the_kernel_leave_added_pages_to_the_heap(struct kunit *test
 	}
 }
 
+/* A block of pages that is not compound: only the first one has a reference. */
+static void blocks_of_the_kernel_are_restored(struct kunit *test)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, 5);
+	struct bsa_heap *heap;
+	unsigned int round, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	for (round = 0; round < 2; round++) {
+		heap = bsa_test_heap_in(test, page_address(page), SZ_128K);
+		if (round)
+			expect_pages_to_stay(test, heap);
+		KUNIT_ASSERT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+		for (i = 0; i < 32; i++) {
+			KUNIT_EXPECT_EQ(test, page_ref_count(page + i), !i);
+			KUNIT_EXPECT_FALSE(test, PageReserved(page + i));
+			set_page_count(page + i, !i);
+		}
+	}
+	__free_pages(page, 5);
+}
+
 /* A compound page, whose references are all on its first one, and kmalloc(). */
 static void pages_of_all_kinds_of_regions_are_restored(struct kunit *test)
 {
@@ -318,6 +340,7 @@ static struct kunit_case bsa_life_cases[] = {
 	KUNIT_CASE(heap_manages_all_that_was_asked_for),
 	KUNIT_CASE(frees_of_the_kernel_leave_reserved_pages_to_the_heap),
 	KUNIT_CASE(frees_of_the_kernel_leave_added_pages_to_the_heap),
+	KUNIT_CASE(blocks_of_the_kernel_are_restored),
 	KUNIT_CASE(pages_of_all_kinds_of_regions_are_restored),
 	KUNIT_CASE(page_map_that_grows_knows_what_it_knew),
 	{}

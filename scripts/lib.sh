@@ -20,9 +20,10 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCRIPTS=$TOP/scripts
 
 # Everything that is slow to make stays here, outside the tree:
+#   apt/     packages of Debian, unpacked, by suite and version
+#   root/    other Debians, with their compilers
 #   src/     unpacked kernel sources, by package version
 #   kernel/  kernels built from them, by version, configuration and compiler
-#   image/   Debian's kernels, by package version
 #   build/   our modules, by checkout and kernel
 # "make clean-cache" removes it.
 CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/bsa
@@ -82,33 +83,28 @@ run_logged() {
 	return "$status"
 }
 
-# The kernels that KERNEL= can name. A new one needs a line here, and if it has
-# a source package of its own, one in source_package.
-headers_package() {
-	case $1 in
-	6.1) echo linux-headers-amd64 ;;
-	6.1-rt) echo linux-headers-rt-amd64 ;;
-	6.12) echo linux-headers-6.12-amd64 ;;
-	6.12-rt) echo linux-headers-6.12-rt-amd64 ;;
-	*) die "KERNEL=$1 is not known: 6.1, 6.12, 6.1-rt and 6.12-rt are" ;;
+# mirror SUITE: where the machine fetches this suite of its Debian from.
+mirror() {
+	# shellcheck disable=SC2016 # the $(...) is apt's
+	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+		sed -n "s/^$1 //p" | head -n 1
+}
+
+# suite KERNEL: the suite of Debian that has a kernel which KERNEL= can name.
+suite() {
+	case ${1%-rt} in
+	6.1) echo bookworm ;;
+	6.12) (. /etc/os-release && [[ ${VERSION_CODENAME-} == trixie ]]) && echo trixie || echo bookworm ;;
+	7.3) echo trixie-backports ;;
+	*) die "KERNEL=$1 is not known: 6.1, 6.12 and 7.3 are, and the same with -rt" ;;
 	esac
 }
 
-source_package() {
-	echo "linux-source-${1%-rt}"
-}
-
-package_version() {
-	# shellcheck disable=SC2016 # the ${...} is dpkg's
-	dpkg-query -W -f '${Version}' "$1"
-}
-
-# The release (as in uname -r) that the installed headers of a kernel are for:
-# the metapackage depends on exactly one headers package.
-headers_release() {
-	# shellcheck disable=SC2016
-	dpkg-query -W -f '${Depends}' "$(headers_package "$1")" |
-		sed -n 's/.*linux-headers-\([^ ,]*-amd64\).*/\1/p'
+# release_pattern KERNEL: how the releases (as in uname -r) of such a kernel look.
+release_pattern() {
+	local rt=
+	[[ $1 != *-rt ]] || rt=-rt
+	printf '%s\\..*[0-9]%s-amd64' "${1%-rt}" "$rt"
 }
 
 # The lines of a kernel log that no good run has. Boots have printk.time=0, so

@@ -12,9 +12,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$SCRIPTS/setup.sh" run "$kernel"
-image=$("$SCRIPTS/image.sh" "$kernel")
-release=$(headers_release "$kernel")
-"$SCRIPTS/modules.sh" "$release" "/lib/modules/$release/build" "$work/modules"
+headers=$("$SCRIPTS/headers.sh" "$kernel")
+release=${headers##*/linux-headers-}
+image=$("$SCRIPTS/image.sh" "$kernel" "$release")
+"$SCRIPTS/modules.sh" "$release" "$headers" "$work/modules"
 "$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
 
 say "booting $release"

@@ -3,25 +3,24 @@
 #
 # setup.sh JOB KERNEL: what JOB (run, check, bench, model or lint) needs is installed.
 #
-# On Debian 12 as root the missing packages are installed. Anyone else is told
+# On Debian 12 and 13, as root, the missing packages are installed. Anyone else is told
 # their names, in one line.
 
 . "$(dirname "$0")/lib.sh"
 
 job=$1 kernel=$2
 
-headers=$(headers_package "$kernel")
-modules=(gcc make libc6-dev rsync kmod)
+suite "$kernel" >/dev/null
+# What unpacks packages, and builds modules; what a guest is made of; what builds kernels.
+modules=(gcc make libc6-dev rsync kmod xz-utils perl libelf1 debootstrap)
 guest=(qemu-system-x86 busybox-static cpio)
-build=(bison flex bc libelf-dev libssl-dev perl xz-utils)
+build=(bison flex bc libelf-dev libssl-dev)
 
 case $job in
-run) packages=("${modules[@]}" "${guest[@]}" "$headers") ;;
-check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3
-	"$(source_package "$kernel")") ;;
-model) packages=(gcc libc6-dev patch spin xz-utils "$(source_package "$kernel")") ;;
-lint) packages=("${modules[@]}" "$headers" perl xz-utils python3 sparse shellcheck
-	"$(source_package "$kernel")") ;;
+run) packages=("${modules[@]}" "${guest[@]}") ;;
+check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3) ;;
+model) packages=(gcc libc6-dev patch spin xz-utils) ;;
+lint) packages=("${modules[@]}" python3 sparse shellcheck) ;;
 *) die "setup.sh: no job is called $job" ;;
 esac
 
@@ -38,8 +37,8 @@ find_missing
 ((${#missing[@]})) || exit 0
 
 distribution=$(. /etc/os-release 2>/dev/null && echo "${ID-} ${VERSION_ID-}") || true
-[[ $distribution == "debian 12" ]] ||
-	die "make $job works with these packages of Debian 12, missing here: ${missing[*]}"
+[[ $distribution == "debian 12" || $distribution == "debian 13" ]] ||
+	die "make $job works with these packages of Debian 12 or 13, missing here: ${missing[*]}"
 [[ $(id -u) == 0 ]] ||
 	die "packages missing, install them as root: apt-get install ${missing[*]}"
 

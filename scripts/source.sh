@@ -5,8 +5,9 @@
 
 . "$(dirname "$0")/lib.sh"
 
-package=$(source_package "$1")
-src=$CACHE/src/${package}_$(package_version "$package")
+package=linux-source-${1%-rt}
+root=$("$SCRIPTS/deb.sh" "$(suite "$1")" "^$package$")
+src=$CACHE/src/$(basename "$root")
 
 lock "$CACHE/src/$package"
 if [[ ! -d $src ]]; then
@@ -14,7 +15,7 @@ if [[ ! -d $src ]]; then
 	# What an older package left is of no more use, nor is what was built from it.
 	rm -rf "$CACHE/src/${package}"_* "$CACHE/kernel/${1%-rt}"-*
 	mkdir "$src.new"
-	tar -xf "/usr/src/$package.tar.xz" -C "$src.new" --strip-components=1
+	tar -xf "$root/usr/src/$package.tar.xz" -C "$src.new" --strip-components=1
 	mv "$src.new" "$src"
 fi
 echo "$src"

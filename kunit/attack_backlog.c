@@ -67,8 +67,8 @@ static void start_watch(void *unused)
 	struct watch *watch = this_cpu_ptr(&watches);
 
 	watch->latest = 0;
-	hrtimer_init(&watch->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	watch->timer.function = on_watch;
+	hrtimer_setup(&watch->timer, on_watch, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
 	hrtimer_start(&watch->timer, ns_to_ktime(PERIOD_NS),
 		      HRTIMER_MODE_REL_PINNED_HARD);
 }

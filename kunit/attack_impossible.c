@@ -21,8 +21,8 @@
 /* Function calls that a CPU got from anybody. */
 static unsigned long nr_calls_of(unsigned int cpu)
 {
-#if defined(CONFIG_X86) && defined(CONFIG_SMP)
-	return per_cpu(irq_stat, cpu).irq_call_count;
+#ifdef BSA_CALLS_OF
+	return BSA_CALLS_OF(cpu);
 #else
 	return 0;
 #endif

@@ -13,6 +13,7 @@
  * over.
  */
 #include "attack.h"
+#include "contexts.h"
 
 #include <linux/kdebug.h>
 #include <linux/list.h>
@@ -102,12 +103,6 @@ static notrace __attribute__((naked)) void detour_entry(void)
 
 STACK_FRAME_NON_STANDARD(detour_entry);
 
-static bool is_bsa(unsigned long ip)
-{
-	return ip >= MODULES_VADDR && ip < MODULES_END &&
-	       !within_module(ip, THIS_MODULE);
-}
-
 /* They are called with a lock held, and the kernel is in order when they begin. */
 static void * const under_lock[] = {
 #if defined(CONFIG_SMP) || defined(CONFIG_DEBUG_SPINLOCK)
@@ -129,16 +124,16 @@ static bool is_entry(const struct pt_regs *regs)
 	unsigned int i;
 
 	/* Nobody keeps a record of locks and interrupts that could be out of date. */
-	if (!IS_ENABLED(CONFIG_TRACE_IRQFLAGS) && is_bsa(regs->ip))
+	if (!IS_ENABLED(CONFIG_TRACE_IRQFLAGS) && bsa_step_is_bsa(regs->ip))
 		return true;
-	if (!is_bsa(regs->ip)) {
+	if (!bsa_step_is_bsa(regs->ip)) {
 		for (i = 0; i < ARRAY_SIZE(under_lock); i++)
 			if (detour.bsa && regs->ip == (unsigned long)under_lock[i])
 				return true;
 		return false;
 	}
 	/* A direct call of five bytes. */
-	if (!is_bsa(back) && !within_module(back, THIS_MODULE))
+	if (!bsa_step_is_bsa(back) && !within_module(back, THIS_MODULE))
 		return false;
 	code = READ_ONCE_NOCHECK(*(unsigned long *)(back - 8));
 	return (u8)(code >> 24) == 0xe8 && back + (s32)(code >> 32) == regs->ip;
@@ -161,7 +156,7 @@ static int on_step(struct notifier_block *block, unsigned long what, void *data)
 		regs->ip = (unsigned long)detour_entry;
 		regs->flags &= ~X86_EFLAGS_TF;
 	}
-	detour.bsa = is_bsa(regs->ip);
+	detour.bsa = bsa_step_is_bsa(regs->ip);
 	return NOTIFY_STOP;
 }
 

@@ -48,17 +48,6 @@ struct stop {
 
 static struct stop stop;
 
-/* Besides this one there is no other module than bsa. */
-static bool is_bsa(unsigned long ip)
-{
-#ifdef CONFIG_X86_64
-	return ip >= MODULES_VADDR && ip < MODULES_END &&
-	       !within_module(ip, THIS_MODULE);
-#else
-	return false;
-#endif
-}
-
 /*
  * No clock: some stand still here. Who holds a lock is not stopped: others wait for
  * a lock, and it is held for a bounded number of steps.
@@ -67,7 +56,7 @@ static void stop_here(enum bsa_context context)
 {
 	unsigned int left = USEC_PER_SEC / 5;
 
-	if (!is_bsa(bsa_step_ip()) || __this_cpu_read(bsa_locking) ||
+	if (!bsa_step_is_bsa(bsa_step_ip()) || __this_cpu_read(bsa_locking) ||
 	    stop.step++ != stop.at)
 		return;
 	atomic_set_release(&stop.state, STOPPED);

@@ -9,7 +9,7 @@
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
-#include <linux/namei.h>
+#include <linux/mount.h>
 #include <linux/sizes.h>
 
 #define HEAP_ORDER	(BSA_TEST_SLOWNESS > 1 ? 7 : 8)
@@ -182,15 +182,21 @@ static void trim_of_an_empty_heap_is_nothing(struct kunit *test)
 
 static struct file *open_trim_file(struct kunit *test, struct bsa_heap *heap)
 {
+	struct file_system_type *type = get_fs_type("debugfs");
 	char name[BSA_NAME_LEN + 40];
+	struct vfsmount *mount;
+	struct path root = {};
 	struct file *file;
-	struct path path;
 
-	if (kern_path("/sys/kernel/debug/bsa", 0, &path))
-		kunit_skip(test, "debugfs is not mounted");
-	path_put(&path);
-	snprintf(name, sizeof(name), "/sys/kernel/debug/bsa/%s/trim", heap->name);
-	file = filp_open(name, O_WRONLY, 0);
+	/* Wherever it is mounted, if it is: a kernel thread may not see that. */
+	mount = type ? kern_mount(type) : ERR_PTR(-ENODEV);
+	if (IS_ERR(mount))
+		kunit_skip(test, "there is no debugfs");
+	snprintf(name, sizeof(name), "bsa/%s/trim", heap->name);
+	root.mnt = mount;
+	root.dentry = mount->mnt_root;
+	file = file_open_root(&root, name, O_WRONLY, 0);
+	kern_unmount(mount);
 	if (file == ERR_PTR(-EPERM))
 		kunit_skip(test, "the kernel is locked down");
 	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(file), "%s", name);
@@ -265,9 +271,24 @@ static enum hrtimer_restart stand_still(struct hrtimer *timer)
 	return HRTIMER_RESTART;
 }
 
-static void start_timer(void *timer)
+static struct hrtimer still_timer;
+
+static void start_timer(void *unused)
 {
-	hrtimer_start(timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&still_timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+static int attack_trim_init(struct kunit *test)
+{
+	hrtimer_setup(&still_timer, stand_still, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	return bsa_test_init(test);
+}
+
+static void attack_trim_exit(struct kunit *test)
+{
+	hrtimer_cancel(&still_timer);
+	bsa_test_exit(test);
 }
 
 static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
@@ -275,15 +296,12 @@ static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 	void **ptrs = bsa_test_array(test, HEAP_PAGES * PAGE_SIZE / 512 + 1);
 	struct task_struct *task;
 	struct bsa_heap *heap;
-	struct hrtimer timer;
 	struct file *file;
 	unsigned int i;
 	size_t nr;
 
 	attack_needs_cpus(test, 3);
-	hrtimer_init_on_stack(&timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	timer.function = stand_still;
-	smp_call_function_single(1, start_timer, &timer, true);
+	smp_call_function_single(1, start_timer, NULL, true);
 	for (i = 0; i < 200; i++) {
 		heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
 		file = open_trim_file(test, heap);
@@ -298,8 +316,6 @@ static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, kthread_stop(task), -EIO);
 		close_now(file);
 	}
-	hrtimer_cancel(&timer);
-	destroy_hrtimer_on_stack(&timer);
 }
 
 static struct kunit_case attack_trim_cases[] = {
@@ -316,7 +332,7 @@ static struct kunit_case attack_trim_cases[] = {
 
 struct kunit_suite bsa_attack_trim_suite = {
 	.name = "bsa_attack_trim",
-	.init = bsa_test_init,
-	.exit = bsa_test_exit,
+	.init = attack_trim_init,
+	.exit = attack_trim_exit,
 	.test_cases = attack_trim_cases,
 };

@@ -21,6 +21,7 @@
 #include <linux/irq_work.h>
 #include <linux/kdebug.h>
 #include <linux/kmemleak.h>
+#include <linux/module.h>
 #include <linux/nmi.h>
 #include <linux/percpu.h>
 #include <linux/sched/clock.h>
@@ -96,9 +97,9 @@ static void send_nmi(struct source *source)
 	unsigned long flags;
 	u64 base;
 
-	rdmsrl(MSR_IA32_APICBASE, base);
+	rdmsrq(MSR_IA32_APICBASE, base);
 	if (base & X2APIC_ENABLE) {
-		wrmsrl(APIC_BASE_MSR + (APIC_ICR >> 4),
+		wrmsrq(APIC_BASE_MSR + (APIC_ICR >> 4),
 		       (u64)source->apic_id << 32 | APIC_DM_NMI);
 		return;
 	}
@@ -313,8 +314,8 @@ static void init_source(void *unused)
 	unsigned long i;
 
 	memset(source, 0, sizeof(*source));
-	hrtimer_init(&source->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
-	source->timer.function = on_timer;
+	hrtimer_setup(&source->timer, on_timer, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_HARD);
 	tasklet_setup(&source->tasklet, on_tasklet);
 	source->work = IRQ_WORK_INIT_HARD(on_irq_work);
 	for (i = 0; i < ARRAY_SIZE(source->csd); i++)
@@ -460,4 +461,18 @@ void bsa_step_end(void)
 	set_stepping(false);
 	__this_cpu_write(sources.stepping, false);
 	preempt_enable();
+}
+
+/**
+ * bsa_step_is_bsa - is an instruction one of bsa's? Besides it only tests are modules.
+ * @ip: the instruction
+ */
+bool bsa_step_is_bsa(unsigned long ip)
+{
+#ifdef MODULES_VADDR
+	return ip >= MODULES_VADDR && ip < MODULES_END &&
+	       !within_module(ip, THIS_MODULE);
+#else
+	return false;
+#endif
 }

@@ -36,6 +36,7 @@ void bsa_nmi_here(void);
 void bsa_step_begin(void);
 void bsa_step_last(void);
 unsigned long bsa_step_ip(void);
+bool bsa_step_is_bsa(unsigned long ip);
 void bsa_step_end(void);
 
 #endif /* _BSA_TEST_CONTEXTS_H */

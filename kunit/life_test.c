@@ -281,7 +281,8 @@ static void pages_of_all_kinds_of_regions_are_restored(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page_count(virt_to_page(slab)), refs);
 	for (i = 0; i < 32; i++)
 		put_page(page + i);
-	if (!IS_ENABLED(CONFIG_KASAN_GENERIC) && !IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
+	if (!BSA_KFREE_COMPLAINS && !IS_ENABLED(CONFIG_KASAN_GENERIC) &&
+	    !IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
 		kfree(page_address(page + 31));
 	KUNIT_EXPECT_FALSE(test, sendpage_ok(page + 31));
 

@@ -18,6 +18,7 @@
 /* An object cannot be part of two modules. */
 #include "contexts.c"
 
+#include <bsa/compat.h>
 #include <bsa/percpu.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
@@ -599,4 +600,4 @@ module_exit(soak_exit);
 
 MODULE_DESCRIPTION("Mixed load for the bsa allocator");
 MODULE_LICENSE("GPL");
-MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
+BSA_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);

@@ -34,10 +34,10 @@ static unsigned int ops = 10000000;
 module_param(ops, uint, 0444);
 MODULE_PARM_DESC(ops, "number of random operations (default 10000000)");
 
-/* On 6.1 suites run before the module's parameters are parsed. */
+/* Suites may run before the module's parameters are parsed. */
 static unsigned long parameter(const char *name, unsigned long value)
 {
-	const char *arg = strstr(THIS_MODULE->args, name);
+	const char *arg = strstr(BSA_MODULE_ARGS, name);
 
 	if (arg)
 		sscanf(arg + strlen(name), "=%lu", &value);
@@ -1697,15 +1697,13 @@ enum { FREEING, STOPPED, OVERTAKEN, FREED };
  * struct overtaken - a free that is stopped after some instruction
  * @heap: a small one
  * @ptr: what is freed once too often
- * @bsa: the module
- * @at: after how many of its instructions
+ * @at: after how many of the module's instructions
  * @step: how many there have been
  * @state: how far things have got
  */
 struct overtaken {
 	struct bsa_heap *heap;
 	void *ptr;
-	const struct module *bsa;
 	unsigned int at;
 	unsigned int step;
 	atomic_t state;
@@ -1717,7 +1715,7 @@ static void stop_at_step(enum bsa_context context)
 	struct overtaken *o = crew.data;
 
 	/* What it calls of the kernel is none of its own. */
-	if (!within_module_core(bsa_step_ip(), o->bsa) || o->step++ != o->at)
+	if (!bsa_step_is_bsa(bsa_step_ip()) || o->step++ != o->at)
 		return;
 	atomic_set_release(&o->state, STOPPED);
 	/*
@@ -1767,16 +1765,6 @@ static void *free_slab(struct kunit *test, struct bsa_heap *heap, size_t size)
 	return ptrs[1];
 }
 
-static const struct module *bsa_module(void)
-{
-	struct module_use *use;
-
-	list_for_each_entry(use, &THIS_MODULE->target_list, target_list)
-		if (!strcmp(use->target->name, "bsa"))
-			return use->target;
-	return NULL;
-}
-
 /* Get all that can be had without waiting for others, and write all over it. */
 static unsigned int take_all(struct bsa_heap *heap, size_t size, void **ptrs,
 			     void *wanted, bool *got)
@@ -1815,14 +1803,12 @@ static void overtake(struct kunit *test, unsigned int cpu, size_t size,
 {
 	struct overtaken o = {
 		.heap = bsa_test_heap(test, SZ_32K),
-		.bsa = bsa_module(),
 	};
 	void **ptrs = stress_memory(test, SZ_32K / 16 * sizeof(*ptrs));
 	unsigned long refused;
 	unsigned int nr, taken = 0;
 	bool got, over, in_time;
 
-	KUNIT_ASSERT_NOT_NULL(test, o.bsa);
 	crew.data = &o;
 	do {
 		o.ptr = free_slab(test, o.heap, size);

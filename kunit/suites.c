@@ -25,13 +25,13 @@ __kunit_test_suites(suites, &bsa_reserve_suite, &bsa_buddy_suite,
 		    &bsa_attack_overflow_suite, &bsa_attack_interrupt_suite,
 		    &bsa_attack_clear_suite);
 
-/* On 6.1 the suites run before the module's parameters are parsed. */
+/* Suites may run before the module's parameters are parsed. */
 static bool get_filter(char *glob, size_t size)
 {
 	const char *arg = filter;
 
 	if (!arg) {
-		arg = strstr(THIS_MODULE->args, "filter=");
+		arg = strstr(BSA_MODULE_ARGS, "filter=");
 		if (!arg)
 			return false;
 		arg += strlen("filter=");
@@ -73,4 +73,4 @@ bool bsa_test_is_chosen(const struct kunit *test)
 
 MODULE_DESCRIPTION("Tests of the bsa allocator");
 MODULE_LICENSE("GPL");
-MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
+BSA_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);

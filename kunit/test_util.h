@@ -11,6 +11,7 @@
 
 #include "rig.h"
 
+#include <bsa/compat.h>
 #include <bsa/percpu.h>
 #include <kunit/test.h>
 #include <linux/bsa.h>

@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 
 "$SCRIPTS/setup.sh" lint "$kernel"
 src=$("$SCRIPTS/source.sh" "$kernel")
-release=$(headers_release "$kernel")
+headers=$("$SCRIPTS/headers.sh" "$kernel")
 cd "$TOP" || exit
 mapfile -t sources < <(find . -name '*.[ch]' -not -name '*.mod.c' | sort)
 mapfile -t shell < <(grep -rlE '^#(!.*sh| shellcheck shell=)' scripts .ci | sort)
@@ -42,7 +42,7 @@ check() {
 # link only against one that has KUnit.
 sparse() {
 	local output
-	output=$("$SCRIPTS/modules.sh" lint "/lib/modules/$release/build" \
+	output=$("$SCRIPTS/modules.sh" lint "$headers" \
 		"$work/modules" C=2 CONFIG_KUNIT=m KBUILD_MODPOST_WARN=1 2>&1 >/dev/null) || status=1
 	grep -vE 'modpost: (".*/bsa_kunit.ko\] undefined!|suppressed )' <<<"$output" || true
 }
@@ -97,8 +97,12 @@ percpu_data() {
 		echo "bsa.ko: $bytes bytes of static per-CPU data, and $max_percpu are the most"
 }
 
-check "$src/scripts/checkpatch.pl" --no-tree --strict --quiet \
-	--file "${sources[@]}"
+# One file alone may ask which version it is compiled for.
+versions=./include/bsa/compat.h
+checkpatch=("$src/scripts/checkpatch.pl" --no-tree --strict --quiet)
+check "${checkpatch[@]}" --ignore LINUX_VERSION_CODE,CONSTANT_COMPARISON --file "$versions"
+mapfile -t others < <(printf '%s\n' "${sources[@]}" | grep -vxF "$versions")
+check "${checkpatch[@]}" --file "${others[@]}"
 check "$src/scripts/kernel-doc" -none "${sources[@]}"
 check sparse
 check fast_path

@@ -7,11 +7,13 @@
 
 #include <kunit/visibility.h>
 #include <linux/gfp.h>
+#include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
 #include <linux/stackdepot.h>
 #include <linux/stacktrace.h>
+#include <linux/version.h>
 
 /* Up to 6.3 MAX_ORDER was one more than the largest order. */
 #ifndef MAX_PAGE_ORDER
@@ -84,5 +86,53 @@ static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
 {
 	return BSA_HAS_STACKS ? stack_depot_fetch(stack, entries) : 0;
 }
+
+/* Up to 6.12 the name of a namespace is a word. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define BSA_IMPORT_NS(ns)	MODULE_IMPORT_NS(ns)
+#else
+#define BSA_IMPORT_NS(ns)	MODULE_IMPORT_NS(#ns)
+#endif
+
+/* Up to 6.12 the function of a timer is set apart. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+static inline void hrtimer_setup(struct hrtimer *timer,
+				 enum hrtimer_restart (*fn)(struct hrtimer *),
+				 clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, clock, mode);
+	timer->function = fn;
+}
+#endif
+
+/*
+ * What a module was loaded with. Up to 6.5 suites of tests run before that has become
+ * the values of its parameters; from 7.3 on nobody keeps it.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#define BSA_MODULE_ARGS		(THIS_MODULE->args)
+#else
+#define BSA_MODULE_ARGS		""
+#endif
+
+/* Up to 6.15 a register of 64 bits is called a long, and cpuid() is with others. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+#define rdmsrq	rdmsrl
+#define wrmsrq	wrmsrl
+#elif defined(CONFIG_X86)
+#include <asm/cpuid/api.h>
+#endif
+
+/* From 6.15 on kfree() itself refuses pages that are not from kmalloc(). */
+#define BSA_KFREE_COMPLAINS	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
+
+/* How many function calls a CPU got from anybody. From 7.2 on it is in an array. */
+#if defined(CONFIG_X86) && defined(CONFIG_SMP)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
+#define BSA_CALLS_OF(cpu)	(per_cpu(irq_stat, cpu).irq_call_count)
+#else
+#define BSA_CALLS_OF(cpu)	(per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION])
+#endif
+#endif
 
 #endif /* _BSA_COMPAT_H */

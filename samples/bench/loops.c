@@ -213,7 +213,8 @@ static __always_inline void run_batch(enum bench_calls who,
 		nr = bsa_alloc_bulk(c->size, BENCH_GFP, c->nr, c->objects);
 		return bsa_free_bulk(nr, c->objects);
 	case KMEM_CACHE_BULK:
-		nr = kmem_cache_alloc_bulk(c->peer, BENCH_GFP, c->nr, c->objects);
+		/* It returns the number or, from 7.0 on, whether there were so many. */
+		nr = kmem_cache_alloc_bulk(c->peer, BENCH_GFP, c->nr, c->objects) ? c->nr : 0;
 		return kmem_cache_free_bulk(c->peer, nr, c->objects);
 	default:
 		bench_alloc_all(who, c);

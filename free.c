@@ -49,7 +49,7 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	 */
 	barrier();
 	class = slab->class;
-	if (likely(bsa_slab_put(slab, mark, ptr))) {
+	if (likely(bsa_slab_put_one(slab, mark, ptr))) {
 		__this_cpu_inc(cpu->slabs.frees[class]);
 		/* Who finds the mark gone in take_away() has got the bit before. */
 		smp_wmb();
@@ -233,7 +233,8 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 		barrier();
 		class = slab->class;
 		freed = bsa_slab_put_many(slab, mark,
-					  min_t(size_t, nr, BULK_BATCH), ptrs);
+					  min_t(size_t, nr, BULK_BATCH),
+					  (const void * const *)ptrs);
 		c->slabs.frees[class] += freed;
 		/* As in free_fast(). */
 		smp_wmb();

@@ -137,7 +137,7 @@ static inline enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs,
 		return BSA_FREE_DOUBLE;
 	slabs->frees[slab->class]++;
 	if (slab->owner == slabs->number &&
-	    bsa_slab_put(slab, slabs->number, ptr))
+	    bsa_slab_put_one(slab, slabs->number, ptr))
 		return BSA_FREE_OK;
 	set_bit(index, slab->free + BSA_REMOTE);
 	if (bsa_lock(&slabs->lock, flags)) {

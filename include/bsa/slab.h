@@ -251,11 +251,11 @@ static inline bool bsa_slab_is_live(const struct bsa_page *slab,
 }
 
 /*
- * Free an object of a slab as its owner, whose number is @owner and whose mark
- * is @slab.
+ * Free objects of a slab whose bits are @bits of a word, as its owner, whose number
+ * is @owner and whose mark is @slab. They are the @nr objects at @ptrs.
  *
- * The store of the bit is the last access to the slab, and releases all that
- * was done to the object before: whoever sees all bits set may take the slab
+ * The store of the bits is the last access to the slab, and releases all that
+ * was done to the objects before: whoever sees all bits set may take the slab
  * away.
  *
  * An object that is free already has its bit set for as long as the slab is
@@ -263,53 +263,69 @@ static inline bool bsa_slab_is_live(const struct bsa_page *slab,
  * a slab that was taken away since is not written to
  * (model/litmus/put-vs-take-away.litmus).
  *
- * Return false if it is no live object, or if the free would change which list
+ * Return false if one is no live object, or if the free would change which list
  * the slab belongs on; nothing has changed then.
  */
 static __always_inline bool bsa_slab_put(struct bsa_page *slab, u32 owner,
-					 const void *ptr)
+					 unsigned long *word, unsigned long bits,
+					 size_t nr, const void * const *ptrs)
 {
-	unsigned long index = bsa_slab_index(slab, ptr);
-	unsigned long *word, bit, free, remote;
+	unsigned long free = READ_ONCE(*word), remote = READ_ONCE(word[BSA_REMOTE]);
 
-	if (unlikely(index >= slab->bits))
-		return false;
-	word = slab->free + index / BITS_PER_LONG;
-	bit = BIT(index % BITS_PER_LONG);
-	free = READ_ONCE(*word);
-	remote = READ_ONCE(word[BSA_REMOTE]);
 	/* Pairs with the store of BSA_NOBODY in take_away(). */
 	smp_rmb();
-	if (unlikely(READ_ONCE(slab->owner) != owner || (free | remote) & bit))
+	if (unlikely(READ_ONCE(slab->owner) != owner || (free | remote) & bits))
 		return false;
-	free |= bit;
+	free |= bits;
 	if (unlikely((free | remote) == ~0UL &&
 		     READ_ONCE(slab->state) != BSA_PAGE_SLAB_ACTIVE))
 		return false;
-	if (BSA_WATCHED)
-		bsa_take_back(ptr, bsa_class_size(slab->class));
+	while (BSA_WATCHED && nr--)
+		bsa_take_back(ptrs[nr], bsa_class_size(slab->class));
 	/* Pairs with smp_load_acquire() in state_by_bits(). */
 	smp_store_release(word, free);
 	return true;
 }
 
+/* As bsa_slab_put(), whatever @ptr is. */
+static __always_inline bool bsa_slab_put_one(struct bsa_page *slab, u32 owner,
+					     const void *ptr)
+{
+	unsigned long index = bsa_slab_index(slab, ptr);
+
+	return likely(index < slab->bits) &&
+	       bsa_slab_put(slab, owner, slab->free + index / BITS_PER_LONG,
+			    BIT(index % BITS_PER_LONG), 1, &ptr);
+}
+
 /*
- * As bsa_slab_put(), up to @nr objects. Return how many were freed; it ends
- * before the first that bsa_slab_put() would not free, or that lies in another
- * slab.
+ * As bsa_slab_put(), of up to @nr values those up to the first that is no object of the
+ * slab, that comes twice, or whose bit is in another word; or all of them but the last,
+ * with which the slab may have no live object any more. Return how many.
  */
 static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 						u32 owner, size_t nr,
-						void **objs)
+						const void * const *ptrs)
 {
-	unsigned long start = (unsigned long)objs[0] & ~(unsigned long)slab->mask;
+	unsigned long start = (unsigned long)ptrs[0] & ~(unsigned long)slab->mask;
+	unsigned long first = bsa_slab_index(slab, ptrs[0]) & -BITS_PER_LONG;
+	unsigned long bits = 0, bit = 0, index, *word;
 	size_t i;
 
-	for (i = 0; i < nr; i++)
-		if ((unsigned long)objs[i] - start > slab->mask ||
-		    !bsa_slab_put(slab, owner, objs[i]))
+	for (i = 0; i < nr; i++) {
+		index = bsa_slab_index(slab, ptrs[i]);
+		if ((unsigned long)ptrs[i] - start > slab->mask || index >= slab->bits ||
+		    index - first >= BITS_PER_LONG ||
+		    bits & BIT(index % BITS_PER_LONG))
 			break;
-	return i;
+		bit = BIT(index % BITS_PER_LONG);
+		bits |= bit;
+	}
+	word = slab->free + first / BITS_PER_LONG;
+	if (i && bsa_slab_put(slab, owner, word, bits, i, ptrs))
+		return i;
+	return i > 1 && bsa_slab_put(slab, owner, word, bits & ~bit, i - 1, ptrs) ?
+	       i - 1 : 0;
 }
 
 #endif /* _BSA_SLAB_H */

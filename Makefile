@@ -4,7 +4,8 @@
 # Kbuild. "make help" names the targets.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-KERNEL ?= 6.1
+# That of the Debian which this is.
+KERNEL ?= $(if $(filter trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),6.12,6.1)
 
 version := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' bsa_main.c)
 # Not kernel.release, which lacks what Debian adds.
@@ -73,8 +74,8 @@ help:
 	@echo 'make lint         checkpatch, sparse, kernel-doc, shellcheck'
 	@echo 'make clean-cache  removes the kernels that run and check keep'
 	@echo ''
-	@echo 'KERNEL=6.1|6.12|7.3  the kernel of run, shell, check and bench (6.1); run and'
-	@echo '                  shell take 6.1-rt, 6.12-rt and 7.3-rt, too'
+	@echo 'KERNEL=6.1|6.12|7.3  the kernel of run, shell, check and bench (6.1 on Debian 12,'
+	@echo '                  6.12 on 13); run and shell take 6.1-rt, 6.12-rt, 7.3-rt, too'
 	@echo 'CONFIG=kasan|kcsan|rt|zero|fresh|watch|up  that of check-debug (all)'
 	@echo 'FILTER=glob       only the tests, or suites, of such a name, for check; none of'
 	@echo '                  those that load and unload: FILTER="heap_no_false_oom_*"'

@@ -12,9 +12,9 @@ job=$1 kernel=$2
 
 suite "$kernel" >/dev/null
 # What unpacks packages, and builds modules; what a guest is made of; what builds kernels.
-modules=(gcc make libc6-dev rsync kmod xz-utils perl libelf1 debootstrap)
+modules=(gcc make libc6-dev rsync kmod xz-utils perl libelf-dev debootstrap)
 guest=(qemu-system-x86 busybox-static cpio)
-build=(bison flex bc libelf-dev libssl-dev)
+build=(bison flex bc libssl-dev)
 
 case $job in
 run) packages=("${modules[@]}" "${guest[@]}") ;;

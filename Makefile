@@ -58,7 +58,7 @@ model:
 	@scripts/model.sh
 
 lint:
-	@scripts/lint.sh
+	@scripts/lint.sh $(KERNEL)
 
 help:
 	@echo 'make              bsa.ko for the running kernel, or for the one in KDIR='

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# lint.sh: what can be said about the sources without running them. Prints
+# lint.sh KERNEL: what can be said about the sources without running them. Prints
 # nothing when all is well.
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=6.1
+kernel=$1
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -26,10 +26,12 @@ rsync -rlc --delete --exclude='.*' --exclude='*.mod.c' \
 	--include='*/' --include='*.[chS]' --include=Kbuild --include=Makefile \
 	--exclude='*' "$TOP/" "$dir/src/"
 
-# A kernel may be configured for a compiler that is newer than the machine's.
+# The headers of a kernel ask for the compiler that it was built with.
 within=()
-wanted=$(sed -n 's/^CONFIG_GCC_VERSION=//p' "$kdir/.config")
-(($(gcc -dumpversion) >= wanted / 10000)) || within=("$SCRIPTS/root.sh" trixie)
+compiler=$(($(sed -n 's/^CONFIG_GCC_VERSION=//p' "$kdir/.config") / 10000))
+declare -A suites=([12]=bookworm [14]=trixie)
+[[ $(gcc -dumpversion) == "$compiler" ]] || type "gcc-$compiler" &>/dev/null ||
+	within=("$SCRIPTS/root.sh" "${suites[$compiler]}")
 
 # Runs a build and shows what it has to say: warnings, if all is well. Messages,
 # and later those of the kernel, name the files as they are in the tree. What is

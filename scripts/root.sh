@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# root.sh SUITE COMMAND...: runs a command that the machine lacks, a newer compiler above
+# root.sh SUITE COMMAND...: runs a command that the machine lacks, another compiler above
 # all, in a root of this suite of Debian, where the cache is at its own place and
 # nothing else of the machine is there.
 
@@ -12,12 +12,12 @@ shift
 
 lock "$root"
 if [[ ! -d $root ]]; then
-	[[ $(id -u) == 0 ]] || die "a newer compiler is needed, in a root of Debian's $suite; only root can make one"
+	[[ $(id -u) == 0 ]] || die "another compiler is needed, in a root of Debian's $suite; only root can make one"
 	say "making a root of $suite with its compiler"
 	rm -rf "$root.new"
 	here=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
 	run_logged "$root.log" debootstrap --variant=minbase \
-		--include=gcc,libc6-dev,libelf1t64,make,kmod "$suite" "$root.new" "$(mirror "$here")"
+		--include=gcc,libc6-dev,libelf-dev,make,kmod "$suite" "$root.new" "$(mirror "$here")"
 	mkdir -p "$root.new$CACHE"
 	mv "$root.new" "$root"
 fi

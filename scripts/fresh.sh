@@ -21,7 +21,7 @@ here=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
 # What is mounted is so for this command only.
 inside() {
 	# shellcheck disable=SC2016 # the $... are those of sh
-	unshare --mount sh -c 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" &&
+	unshare --mount sh -c 'mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" &&
 		exec chroot "$0" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' \
 		"$root" "$@" </dev/null
 }

@@ -302,7 +302,7 @@ static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 
 	attack_needs_cpus(test, 3);
 	smp_call_function_single(1, start_timer, NULL, true);
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 200 / BSA_TEST_SLOWNESS; i++) {
 		heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
 		file = open_trim_file(test, heap);
 		/* Both have to look for what was freed. */

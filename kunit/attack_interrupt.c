@@ -18,6 +18,7 @@
 #include <linux/kdebug.h>
 #include <linux/list.h>
 #include <linux/module.h>
+#include <linux/nmi.h>
 #include <linux/objtool.h>
 #include <linux/sizes.h>
 
@@ -28,7 +29,7 @@
 
 /* More than is kept anywhere, so that the buddy's lock is needed. */
 #define MANY_PAGES	64
-#define HELD_OBJECTS	64
+#define HELD_OBJECTS	(BSA_TEST_SLOWNESS > 1 ? 4 : 64)
 
 /**
  * struct detour - how the CPU is interrupted
@@ -148,6 +149,8 @@ static int on_step(struct notifier_block *block, unsigned long what, void *data)
 	if (what != DIE_DEBUG || !(*dr6 & DR_STEP) || !detour.stepping)
 		return NOTIFY_DONE;
 	*dr6 &= ~DR_STEP;
+	/* There are many steps, where kmemleak and KASAN do theirs. */
+	touch_softlockup_watchdog();
 	if (detour.resumed && regs->ip == detour_ip) {
 		detour.resumed = false;
 	} else if (!detour.resumed && is_entry(regs)) {

@@ -18,10 +18,10 @@ if [[ ! -d $root ]]; then
 	here=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
 	run_logged "$root.log" debootstrap --variant=minbase \
 		--include=gcc,libc6-dev,libelf-dev,make,kmod "$suite" "$root.new" "$(mirror "$here")"
-	mkdir -p "$root.new$CACHE"
 	mv "$root.new" "$root"
 fi
-# What is mounted is so for this command only.
+# A cache may be moved. What is mounted is so for this command only.
+mkdir -p "$root$CACHE"
 # shellcheck disable=SC2016 # the $... are those of sh
 exec unshare --mount sh -c 'mount --bind "$0" "$1$0" && mount -t proc proc "$1/proc" &&
 	exec env -C / chroot "$@"' "$CACHE" "$root" "$@"

@@ -219,9 +219,7 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 
 	heap = bsa_heap_or_default(heap);
 	extent = kzalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
-	if (!extent)
-		return -ENOMEM;
-	err = bsa_buddy_add_region(&heap->buddy, start, size);
+	err = extent ? bsa_buddy_add_region(&heap->buddy, start, size) : -ENOMEM;
 	if (err) {
 		pr_err_ratelimited("%s: a region of %zu bytes at %p cannot be added: %s\n",
 				   heap->name, size, start, why_not_added(err));

@@ -28,6 +28,15 @@ static unsigned long nr_calls_of(unsigned int cpu)
 #endif
 }
 
+/* Where calls are not counted, nothing that interrupts would be seen. */
+static void needs_counts(struct kunit *test)
+{
+	attack_needs_cpus(test, 2);
+#ifndef BSA_CALLS_OF
+	kunit_skip(test, "nobody counts function calls here");
+#endif
+}
+
 static unsigned long nr_calls(void)
 {
 	unsigned long nr = 0;
@@ -227,9 +236,7 @@ static void impossible_requests_interrupt_no_other_cpu(struct kunit *test)
 	void *ptrs[BSA_ALL_CLASSES];
 	unsigned int i;
 
-	attack_needs_cpus(test, 2);
-	if (!IS_ENABLED(CONFIG_X86))
-		kunit_skip(test, "nobody counts function calls here");
+	needs_counts(test);
 	bsa_test_set_cpu(test, 1);
 	stock(test, heap, ptrs);
 	bsa_test_set_cpu(test, 0);
@@ -250,7 +257,7 @@ static void requests_to_an_empty_heap_interrupt_no_other_cpu(struct kunit *test)
 	struct bsa_heap *heap = bsa_test_heap(test, 0);
 	unsigned int i;
 
-	attack_needs_cpus(test, 2);
+	needs_counts(test);
 	for (i = 0; i < ARRAY_SIZE(empty); i++)
 		ask_often(test, heap, &empty[i]);
 }
@@ -264,7 +271,7 @@ static void requests_for_low_memory_interrupt_no_other_cpu(struct kunit *test)
 	struct bsa_heap *heap;
 	unsigned int i;
 
-	attack_needs_cpus(test, 2);
+	needs_counts(test);
 	attack_needs_high_memory(test);
 	heap = bsa_test_heap_in(test, bsa_test_high_memory(test, SZ_512K), SZ_512K);
 	for (i = 0; i < ARRAY_SIZE(low); i++)
@@ -349,7 +356,7 @@ static void isolated_cpus_are_never_interrupted(struct kunit *test)
 	struct task_struct *task;
 	unsigned long calls;
 
-	attack_needs_cpus(test, 2);
+	needs_counts(test);
 	attack_needs_plain_heaps(test);
 	for (i = 0; i < 2; i++) {
 		bsa_test_set_cpu(test, i ? isolated : 1);

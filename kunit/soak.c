@@ -600,4 +600,5 @@ module_exit(soak_exit);
 
 MODULE_DESCRIPTION("Mixed load for the bsa allocator");
 MODULE_LICENSE("GPL");
-BSA_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
+/* As MODULE_IMPORT_NS() of any version, which takes a word or a string. */
+MODULE_INFO(import_ns, "EXPORTED_FOR_KUNIT_TESTING");

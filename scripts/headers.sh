@@ -9,6 +9,7 @@
 root=$("$SCRIPTS/deb.sh" "$(suite "$1")" "^linux-headers-$(release_pattern "$1")$" \
 	'^linux-(headers-.*-common|kbuild-)')
 dir=$(echo "$root"/usr/src/linux-headers-*-amd64)
-# It is made for /usr/src, and says so once for itself and once for the common part.
-sed -i "s|\([= ]\)/usr/src/|\1$root/usr/src/|" "$dir/Makefile"
+# It is made for /usr/src, and says so once for itself and once for the common part. A
+# cache may be moved.
+sed -i "s|\([= ]\).*/usr/src/|\1$root/usr/src/|" "$dir/Makefile"
 echo "$dir"

@@ -87,13 +87,6 @@ static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
 	return BSA_HAS_STACKS ? stack_depot_fetch(stack, entries) : 0;
 }
 
-/* Up to 6.12 the name of a namespace is a word. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
-#define BSA_IMPORT_NS(ns)	MODULE_IMPORT_NS(ns)
-#else
-#define BSA_IMPORT_NS(ns)	MODULE_IMPORT_NS(#ns)
-#endif
-
 /* Up to 6.12 the function of a timer is set apart. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 static inline void hrtimer_setup(struct hrtimer *timer,
@@ -116,11 +109,14 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 #endif
 
 /* Up to 6.15 a register of 64 bits is called a long, and cpuid() is with others. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+#ifdef CONFIG_X86
+#include <asm/msr.h>
+#ifdef rdmsrq
+#include <asm/cpuid/api.h>
+#else
 #define rdmsrq	rdmsrl
 #define wrmsrq	wrmsrl
-#elif defined(CONFIG_X86)
-#include <asm/cpuid/api.h>
+#endif
 #endif
 
 /* From 6.15 on kfree() itself refuses pages that are not from kmalloc(). */

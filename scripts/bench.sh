@@ -17,7 +17,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 mode=${2:-both}
+kernel=$(which_kernel "${1-}") mode=${2:-both}
 case $mode in
 both) modes=(counted parallel) ;;
 counted | parallel) modes=("$mode") ;;
@@ -33,12 +33,12 @@ work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 initrd=$work/initrd
 
-"$SCRIPTS/setup.sh" bench "$kernel"
+"$SCRIPTS/setup.sh" bench
 dir=$("$SCRIPTS/kernel.sh" "$kernel" bench)
 "$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
 buddy=$dir/drivers/gpu/drm/drm_buddy.ko
 [[ ! -e $buddy ]] || cp "$buddy" "$work/modules"
-"$SCRIPTS/initramfs.sh" "$initrd" "$work"/modules/*.ko
+"$SCRIPTS/initramfs.sh" "$kernel" "$initrd" "$work"/modules/*.ko
 
 # Emulated memory that is never written takes none.
 export MEM=${MEM:-12G} TIMEOUT=${TIMEOUT:-600}
@@ -55,7 +55,7 @@ declare -A append=(
 measure() {
 	local log=$CACHE/log/bench-$kernel-$1.log status=0 work=$work/$1
 	mkdir "$work"
-	APPEND=${append[$2]} boot "$log" cat "$dir/arch/x86/boot/bzImage" "$initrd" \
+	APPEND=${append[$2]} boot "$log" cat "$dir/$image" "$initrd" \
 		bench "mode=$2" "${parameters[@]}" >/dev/null || status=$?
 	[[ -z $(judge "$log" "$status") ]] &&
 		grep -q '^bsa-guest: end: passed' "$log" && return

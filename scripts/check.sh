@@ -18,7 +18,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 config=${2:-check} LONG=${LONG-} SOAK=${SOAK-} FILTER=${FILTER-}
+kernel=$(which_kernel "${1-}") config=${2:-check} LONG=${LONG-} SOAK=${SOAK-} FILTER=${FILTER-}
 [[ $FILTER != *[[:space:]]* ]] || die "FILTER=$FILTER: no test has a space in its name"
 job=check
 [[ $config == check ]] || job="check-debug CONFIG=$config"
@@ -30,10 +30,11 @@ esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$SCRIPTS/setup.sh" check "$kernel"
+"$SCRIPTS/setup.sh" check
+[[ $config != clang ]] || "$SCRIPTS/setup.sh" configs
 dir=$("$SCRIPTS/kernel.sh" "$kernel" "$build")
 "$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
-"$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
+"$SCRIPTS/initramfs.sh" "$kernel" "$work/initrd" "$work"/modules/*.ko
 
 # Suites, results, and what a failed test says. Of what FILTER leaves out, nothing.
 show() {
@@ -58,6 +59,10 @@ declare -A parameters=(
 	[fresh]="ops=1000000"
 	[watch]="ops=1000000"
 	[up]="ops=1000000"
+	[lazy]="ops=1000000"
+	[nodebugfs]="ops=1000000"
+	[clang]="ops=1000000"
+	[swtags]="ops=100000"
 )
 declare -A append=(
 	[kasan]="kasan_multi_shot"
@@ -70,7 +75,7 @@ declare -A append=(
 # Two nodes, so that it can be seen which one memory is from. The second one is
 # only memory, of which the kernel learns the last 512 MiB later. Some is set aside
 # for devices (CMA), at the top.
-if [[ $config == check && -z ${FILTER#module}${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
+if [[ $config == check && $ARCH == x86_64 && -z ${FILTER#module}${MEM-}${CPUS-}${QEMU_ARGS-} ]]; then
 	parameters[check]="nodes later=0x1a0000000"
 	append[check]="mem=6656M cma=64M"
 	export QEMU_ARGS="-object memory-backend-ram,id=ram0,size=5G
@@ -78,16 +83,16 @@ if [[ $config == check && -z ${FILTER#module}${MEM-}${CPUS-}${QEMU_ARGS-} ]]; th
 		-numa node,memdev=ram0,cpus=0-3 -numa node,memdev=ram1"
 fi
 
-log=$CACHE/log/$config-$kernel.log
+log=$CACHE/log/$config-$ARCH-$kernel.log
 # Two runs at once, perhaps from two checkouts, would be judged by each other's lines.
 lock "$log"
-export TIMEOUT=${TIMEOUT:-$((3600 + ${LONG:-${SOAK:-0}}))} STALL=${STALL:-180} MEM=${MEM:-6G}
+export TIMEOUT=${TIMEOUT:-$((3600 + ${LONG:-${SOAK:-0}}))} STALL=${STALL:-180} MEM=${MEM:-$memory}
 [[ $config != up ]] || export CPUS=1
 export APPEND="${append[$config]-} ${APPEND-}"
 status=0
-say "booting the $kernel kernel of make $job"
+say "booting the $kernel kernel of make $job${cross:+ for $ARCH}"
 # shellcheck disable=SC2086 # each of them is a word
-boot "$log" show "$dir/arch/x86/boot/bzImage" "$work/initrd" \
+boot "$log" show "$dir/$image" "$work/initrd" \
 	check ${parameters[$config]-} ${LONG:+long=$LONG} ${SOAK:+soak=$SOAK} \
 	${FILTER:+"filter=$FILTER"} ${OPS:+ops=$OPS} || status=$?
 
@@ -145,6 +150,7 @@ while IFS= read -r name; do
 	ok | "not ok"*) ;; # a failed one is counted already
 	"ok # SKIP not with debug=") [[ $config == watch ]] || absent+=("$name") ;;
 	"ok # SKIP needs "*" CPUs") [[ -n ${CPUS-} ]] || absent+=("$name") ;;
+	"ok # SKIP "*) [[ $ARCH != x86_64 ]] || absent+=("$name") ;;
 	*) absent+=("$name") ;;
 	esac
 done <"$TOP/kunit/seed-tests.txt"
@@ -170,6 +176,6 @@ if [[ -n $skipped ]]; then
 	indent <<<"$skipped" >&2
 fi
 ((failed == 0)) || say "the whole log: $log"
-say "make $job took $SECONDS s on $kernel"
+say "make $job took $SECONDS s on $kernel${cross:+, $ARCH}"
 totals "${passed:-0}" "$failed" "$(grep -c . <<<"$skipped" || true)"
 ((failed == 0))

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# deb.sh SUITE PATTERN [DEPENDS]: prints the directory where a package of a suite of
-# Debian is unpacked: the newest one whose name matches PATTERN, together with those
-# that it depends on whose names match DEPENDS.
+# deb.sh SUITE PATTERN [DEPENDS [ARCHITECTURE]]: prints the directory where a package of
+# a suite of Debian is unpacked: the newest one whose name matches PATTERN, together with
+# those that it depends on whose names match DEPENDS. For the host, or for another
+# architecture.
 #
 # Nothing is installed. apt has a configuration of its own, with the mirrors that the
 # machine has and Debian's keys, and keeps all that it knows in the cache.
 
 . "$(dirname "$0")/lib.sh"
 
-suite=$1 pattern=$2 depends=${3:-^$}
+own=$(dpkg --print-architecture)
+suite=$1 pattern=$2 depends=${3:-^$} architecture=${4:-$own}
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 home=$CACHE/apt/$suite
+[[ $architecture == "$own" ]] || home+=-$architecture
 
 sources() {
 	local here main security
@@ -29,7 +32,9 @@ sources() {
 apt() {
 	local command=$1
 	shift
-	"apt-$command" -q -o APT::Sandbox::User="$(id -un)" -o Dir::Etc::SourceList="$home/sources" \
+	"apt-$command" -q -o APT::Sandbox::User="$(id -un)" \
+		-o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
+		-o Dir::Etc::SourceList="$home/sources" \
 		-o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$home/lists" \
 		-o Dir::State::Status=/dev/null -o Dir::Cache="$home" "$@"
 }

@@ -6,9 +6,15 @@
 
 . "$(dirname "$0")/lib.sh"
 
-root=$("$SCRIPTS/deb.sh" "$(suite "$1")" "^linux-headers-$(release_pattern "$1")$" \
-	'^linux-(headers-.*-common|kbuild-)')
-dir=$(echo "$root"/usr/src/linux-headers-*-amd64)
+suite=$(suite "$1")
+root=$("$SCRIPTS/deb.sh" "$suite" "^linux-headers-$(release_pattern "$1")$" \
+	'^linux-(headers-.*-common|kbuild-)' "$debian")
+dir=$(echo "$root"/usr/src/linux-headers-*-"$flavour")
+# Its programs are those of the machine that builds.
+if [[ -n $cross ]]; then
+	kbuild=$(basename "$root"/usr/lib/linux-kbuild-*)
+	ln -sfn "$("$SCRIPTS/deb.sh" "$suite" "^$kbuild$")/usr/lib/$kbuild" "$root/usr/lib/$kbuild"
+fi
 # It is made for /usr/src, and says so once for itself and once for the common part. A
 # cache may be moved.
 sed -i "s|\([= ]\).*/usr/src/|\1$root/usr/src/|" "$dir/Makefile"

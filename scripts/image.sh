@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-root=$("$SCRIPTS/deb.sh" "$(suite "$1")" "^linux-image-${2//+/\\+}$" '^linux-binary-')
+root=$("$SCRIPTS/deb.sh" "$(suite "$1")" "^linux-image-${2//+/\\+}$" '^linux-binary-' "$debian")
 # Where it is depends on the version. The kernel's own modules are not needed.
 if [[ ! -e $root/vmlinuz ]]; then
 	find "$root" -type f -name 'vmlinuz*' -exec mv {} "$root/vmlinuz" \;

@@ -1,45 +1,55 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh KERNEL CONFIG: prints the build directory of a test kernel, which
-# is built first if the cache does not have it.
+# kernel.sh KERNEL CONFIG [prepare]: prints the build directory of a test kernel, which
+# is built first if the cache does not have it; with "prepare", only so far that
+# modules can be compiled for it.
 #
 # The configuration is all that base.config and CONFIG.config in kunit/configs
-# ask for, and otherwise as small as the kernel allows. "# On top of: NAME" in
-# there puts NAME.config before it; what comes later wins. An option that only
+# ask for, what the machine needs but not what it lacks (scripts/arch), and otherwise as small as the kernel allows. "# On top of: NAME" in
+# there puts NAME.config before it; what comes later wins. "# Built with: VARIABLES" is
+# for its Makefile. An option that only
 # some versions have goes into base-KERNEL.config or CONFIG-KERNEL.config.
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 config=$2
+kernel=$1 config=$2 goal=${3-}
 configs=$TOP/kunit/configs
 
 [[ -e $configs/$config.config ]] || die "there is no kunit/configs/$config.config"
+variables=$(sed -n 's/^# Built with: //p' "$configs/$config.config")
 below=$(sed -n 's/^# On top of: //p' "$configs/$config.config")
-fragments=()
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+config | grep = >"$work/needs"
+config | grep ' is not set$' >"$work/lacks" || true
+fragments=("$work/needs")
 for name in base $below "$config"; do
 	for file in "$configs/$name.config" "$configs/$name-$kernel.config"; do
 		[[ ! -e $file ]] || fragments+=("$file")
 	done
 done
+fragments+=("$work/lacks")
 
 src=$("$SCRIPTS/source.sh" "$kernel")
 key=$({
 	basename "$src"
-	gcc --version | head -n 1
+	if [[ $variables == *LLVM=1* ]]; then clang --version; else "${cross}gcc" --version; fi | head -n 1
 	cat "${fragments[@]}"
 } | sha256sum | cut -c 1-12)
-dir=$CACHE/kernel/$kernel-$config-$key
+dir=$CACHE/kernel/$kernel-$ARCH-$config-$key${goal:+-$goal}
 
 lock "$dir"
 if [[ ! -e $dir/.complete ]]; then
-	say "building the $kernel $config kernel (minutes; once)"
+	say "building the $kernel $config kernel for $ARCH (minutes; once)"
 	mkdir -p "$dir"
 	awk '{ option = $1 == "#" ? $2 : $1; sub(/=.*/, "", option) }
 	     option ~ /^CONFIG_/ { line[option] = $0 }
 	     END { for (option in line) print line[option] | "sort" }' \
 		"${fragments[@]}" >"$dir/fragment"
-	kmake=(nice make -s -C "$src" O="$dir" -j "$(nproc)")
+	# shellcheck disable=SC2206 # each is a word
+	kmake=(nice make -s -C "$src" O="$dir" ARCH="$arch" CROSS_COMPILE="$cross" $variables
+		-j "$(nproc)")
 	run_logged "$dir/build.log" "${kmake[@]}" \
 		KCONFIG_ALLCONFIG="$dir/fragment" allnoconfig
 
@@ -55,7 +65,9 @@ if [[ ! -e $dir/.complete ]]; then
 		done)
 	[[ -z $lost ]] || die "the $kernel kernel does not take these options: ${lost//$'\n'/, }"
 
-	run_logged "$dir/build.log" "${kmake[@]}" bzImage modules
+	goals=("$(basename "$image")" modules)
+	[[ -z $goal ]] || goals=(modules_prepare)
+	run_logged "$dir/build.log" "${kmake[@]}" "${goals[@]}"
 	# Only what modules are built against is needed from here on.
 	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
 		-not -path "$dir/tools/*" -delete

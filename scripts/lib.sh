@@ -9,7 +9,7 @@
 set -euo pipefail
 
 # What other programs print is parsed here and there. And what a user gives to
-# make is for these scripts, not for the kernel's own Makefile.
+# make is for these scripts, not for the kernel's own Makefile, which is told.
 export LC_ALL=C
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
@@ -27,6 +27,37 @@ SCRIPTS=$TOP/scripts
 #   build/   our modules, by checkout and kernel
 # "make clean-cache" removes it.
 CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/bsa
+
+# The machine that a kernel is for, ARCH in the environment, is that of the host if
+# nobody names it. All that a script has to know of it is in a file of its own:
+#   arch cross     what the kernel's Makefile calls it, and what its compiler's name
+#                  begins with where it is not the host's
+#   debian         what Debian calls it
+#   flavour        how the releases of Debian's kernels end; empty: there are none
+#   kernels        the versions that run there; with oldest, from Debian's oldest on
+#   emulator       Debian's package with its QEMU; empty: it needs none
+#   image          where the kernel is in its build directory
+#   tty console    the console for a person, and the one for scripts: without it, the
+#                  boot console, which takes no lock
+#   append         what else the kernel is told
+#   memory         how much it has in "make check", some of it above 4 GiB if it can
+#   machine        sets qemu, a command, and cpu, both by ACCEL
+#   config         prints options that kernels there need beside those of kunit/configs,
+#                  and those that they lack
+case $(uname -m) in
+aarch64) host=arm64 ;;
+*) host=$(uname -m) ;;
+esac
+ARCH=${ARCH:-$host}
+if [[ ! -e $SCRIPTS/arch/$ARCH.sh ]]; then
+	echo "bsa: ARCH=$ARCH is not known; $(cd "$SCRIPTS/arch" && echo *.sh | sed 's/\.sh//g') are" >&2
+	exit 1
+fi
+export ARCH
+oldest= console=null flavour= memory=6G
+# shellcheck source=arch/x86_64.sh
+. "$SCRIPTS/arch/$ARCH.sh"
+[[ ${ARCH%-*} != "$host" ]] || cross=
 
 say() {
 	printf 'bsa: %s\n' "$*" >&2
@@ -90,13 +121,24 @@ mirror() {
 		sed -n "s/^$1 //p" | head -n 1
 }
 
-# suite KERNEL: the suite of Debian that has a kernel which KERNEL= can name.
+# which_kernel KERNEL: that kernel, if the machine has it. Without a name that of the
+# Debian which this is, or else the oldest there.
+which_kernel() {
+	local own=6.1 known=" ${kernels[*]} "
+	(. /etc/os-release && [[ ${VERSION_CODENAME-} == trixie ]]) && own=6.12
+	[[ $known == *" $own "* ]] || own=${kernels[0]}
+	[[ $known == *" ${1%-rt} "* || -z $1 ]] ||
+		die "KERNEL=$1 is not known for ARCH=$ARCH: ${kernels[*]} are${flavour:+, and the same with -rt}"
+	echo "${1:-$own}"
+}
+
+# suite KERNEL: the suite of Debian that has such a kernel.
 suite() {
 	case ${1%-rt} in
 	6.1) echo bookworm ;;
-	6.12) (. /etc/os-release && [[ ${VERSION_CODENAME-} == trixie ]]) && echo trixie || echo bookworm ;;
+	6.12) (. /etc/os-release && [[ $oldest == trixie || ${VERSION_CODENAME-} == trixie ]]) &&
+		echo trixie || echo bookworm ;;
 	7.3) echo trixie-backports ;;
-	*) die "KERNEL=$1 is not known: 6.1, 6.12 and 7.3 are, and the same with -rt" ;;
 	esac
 }
 
@@ -104,14 +146,14 @@ suite() {
 release_pattern() {
 	local rt=
 	[[ $1 != *-rt ]] || rt=-rt
-	printf '%s\\..*[0-9]%s-amd64' "${1%-rt}" "$rt"
+	printf '%s\\..*[0-9]%s-%s' "${1%-rt}" "$rt" "$flavour"
 }
 
 # The lines of a kernel log that no good run has. Boots have printk.time=0, so
 # a line begins with its text. What a kernel says about its own mitigations
 # ("Spectre V2 : WARNING: ...") does not begin with the word, and is not meant.
 TROUBLE='^(WARNING|BUG|INFO): |: BUG: |Oops|^Call Trace:|Kernel panic'
-TROUBLE+='|cut here \]|general protection|stack backtrace:|RIP: 0010:'
+TROUBLE+='|cut here \]|general protection|stack backtrace:|RIP: 0010:|^Call trace:'
 TROUBLE+='|^(UBSAN|ODEBUG|refcount_t): |rcu: INFO: |Bad page '
 TROUBLE+='|DEBUG_LOCKS_WARN_ON|kmemleak: [1-9][0-9]* new|oom-killer'
 TROUBLE+='|page allocation failure|unable to handle|Unable to handle'

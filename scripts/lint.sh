@@ -6,12 +6,12 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1
+kernel=$(which_kernel "${1-}")
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$SCRIPTS/setup.sh" lint "$kernel"
+"$SCRIPTS/setup.sh" lint
 src=$("$SCRIPTS/source.sh" "$kernel")
 headers=$("$SCRIPTS/headers.sh" "$kernel")
 cd "$TOP" || exit

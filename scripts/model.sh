@@ -13,7 +13,7 @@
 
 kernel=6.12	# whose memory model
 
-"$SCRIPTS/setup.sh" model "$kernel"
+"$SCRIPTS/setup.sh" model
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -30,16 +30,19 @@ rsync -rlc --delete --exclude='.*' --exclude='*.mod.c' \
 within=()
 compiler=$(($(sed -n 's/^CONFIG_GCC_VERSION=//p' "$kdir/.config") / 10000))
 declare -A suites=([12]=bookworm [14]=trixie)
-[[ $(gcc -dumpversion) == "$compiler" ]] || type "gcc-$compiler" &>/dev/null ||
+if ((compiler == 0)); then
+	set -- LLVM=1 "$@"
+elif [[ $("${cross}gcc" -dumpversion) != "$compiler" ]] && ! type "${cross}gcc-$compiler" &>/dev/null; then
 	within=("$SCRIPTS/root.sh" "${suites[$compiler]}")
+fi
 
 # Runs a build and shows what it has to say: warnings, if all is well. Messages,
 # and later those of the kernel, name the files as they are in the tree. What is
 # left out is true of every module that is built outside the kernel.
 build() {
 	local status=0
-	"${within[@]}" make -s -j "$(nproc)" KDIR="$kdir" KCFLAGS="-fmacro-prefix-map=$dir/src/=" \
-		CONFIG_DEBUG_INFO_BTF_MODULES= \
+	"${within[@]}" make -s -j "$(nproc)" ARCH="$arch" CROSS_COMPILE="$cross" KDIR="$kdir" \
+		KCFLAGS="-fmacro-prefix-map=$dir/src/=" CONFIG_DEBUG_INFO_BTF_MODULES= \
 		"$@" >"$dir/build.log" 2>&1 </dev/null || status=$?
 	sed -e "s|$dir/src/||g" \
 		-e '/^Skipping BTF generation /d' \

@@ -20,51 +20,59 @@ image=$1 initrd=$2
 shift 2
 
 # /dev/kvm alone says little: under some hypervisors it exists and is many times
-# slower than emulation. Hardware KVM has one of these two modules.
+# slower than emulation. Hardware KVM has one of these two modules, or is part of
+# the kernel.
 if [[ -z ${ACCEL-} ]]; then
 	ACCEL=tcg
-	if grep -qE '^kvm_(intel|amd) ' /proc/modules 2>/dev/null && [[ -w /dev/kvm ]]; then
+	if [[ -z $cross && -w /dev/kvm ]] &&
+		{ [[ $arch != x86 ]] || grep -qE '^kvm_(intel|amd) ' /proc/modules 2>/dev/null; }; then
 		ACCEL=kvm
 	fi
 fi
 case $ACCEL in
-kvm) accel=(-accel kvm -cpu host) ;;
+kvm) accel=(-accel kvm) ;;
 # Threads: emulated CPUs run side by side, so that races are real.
-tcg) accel=(-accel "tcg,thread=multi" -cpu max) ;;
+tcg) accel=(-accel "tcg,thread=multi") ;;
 # Nothing from outside, not the date nor a random number: runs are the same.
 icount)
-	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -cpu max
+	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off"
 		-rtc "base=2000-01-01,clock=vm" -seed 1)
 	CPUS=1
 	;;
 *) die "ACCEL=$ACCEL is not known: tcg, kvm and icount are" ;;
 esac
 
-# The boot console takes no lock. The real one of 6.1 takes a spinlock that may
-# sleep on PREEMPT_RT, and with PROVE_RAW_LOCK_NESTING lockdep would report every
-# message from an interrupt. Only a person needs the real one.
-console="console=null earlyprintk=serial,ttyS0,115200,keep loglevel=7"
-[[ ${CONSOLE-} != tty ]] || console="console=ttyS0 loglevel=4"
+# Only a person needs the real console where another is as good.
+if [[ ${CONSOLE-} == tty ]]; then
+	append="console=$tty loglevel=4"
+else
+	append="console=$console loglevel=7 $append"
+fi
 
 # A kernel that is in trouble reboots at once, and -no-reboot makes that the end
 # of QEMU.
-append="$console printk.time=0 printk.devkmsg=on mitigations=off"
-# The check of the timer fails when the host has no time for it.
-append+=" no_timer_check panic=-1 oops=panic softlockup_panic=1 ${APPEND-} -- $*"
+append+=" printk.time=0 printk.devkmsg=on mitigations=off panic=-1 oops=panic"
+append+=" softlockup_panic=1 ${APPEND-} -- $*"
 
 # shellcheck disable=SC2206 # several words on purpose
 more=(${QEMU_ARGS-})
 
-qemu=(qemu-system-x86_64 "${accel[@]}" -smp "${CPUS:-4}" -m "${MEM:-1G}"
-	-nodefaults -no-user-config -display none -no-reboot
-	-kernel "$image" -initrd "$initrd" -append "$append" "${more[@]}")
-
-if [[ ${CONSOLE-} == tty ]]; then
-	exec "${qemu[@]}" -serial mon:stdio
+machine
+if [[ -n $emulator ]]; then
+	serial=(-serial stdio)
+	[[ ${CONSOLE-} != tty ]] || serial=(-serial mon:stdio)
+	qemu+=(-cpu "$cpu" "${accel[@]}" -smp "${CPUS:-4}" -m "${MEM:-1G}"
+		-nodefaults -no-user-config -display none -no-reboot "${serial[@]}"
+		-kernel "$image" -initrd "$initrd" -append "$append" "${more[@]}")
+else
+	# shellcheck disable=SC2206
+	qemu+=($append)
 fi
+
+[[ ${CONSOLE-} != tty ]] || exec "${qemu[@]}"
 
 # In the background, so that the trap runs when this script is told to stop.
 trap 'kill "$pid" 2>/dev/null; wait "$pid"' INT TERM HUP
-timeout --kill-after=5 "${TIMEOUT:-120}" "${qemu[@]}" -serial stdio </dev/null &
+timeout --kill-after=5 "${TIMEOUT:-120}" "${qemu[@]}" </dev/null &
 pid=$!
 wait "$pid"

@@ -20,6 +20,11 @@ if [[ ! -d $root ]]; then
 		--include=gcc,libc6-dev,libelf-dev,make,kmod "$suite" "$root.new" "$(mirror "$here")"
 	mv "$root.new" "$root"
 fi
+if [[ -n $cross && ! -e $root/usr/bin/${cross}gcc ]]; then
+	say "adding the compiler for $ARCH"
+	run_logged "$root.log" chroot "$root" apt-get -q -y --no-install-recommends install \
+		"gcc-$(tr _ - <<<"${cross%-}")"
+fi
 # A cache may be moved. What is mounted is so for this command only.
 mkdir -p "$root$CACHE"
 # shellcheck disable=SC2016 # the $... are those of sh

@@ -6,17 +6,25 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$1 job=${2:-run}
+kernel=$(which_kernel "${1-}") job=${2:-run}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$SCRIPTS/setup.sh" run "$kernel"
-headers=$("$SCRIPTS/headers.sh" "$kernel")
-release=${headers##*/linux-headers-}
-image=$("$SCRIPTS/image.sh" "$kernel" "$release")
+if [[ -n $flavour ]]; then
+	"$SCRIPTS/setup.sh" run
+	headers=$("$SCRIPTS/headers.sh" "$kernel")
+	release=${headers##*/linux-headers-}
+	image=$("$SCRIPTS/image.sh" "$kernel" "$release")
+else
+	# Debian has none: the one of "make check".
+	"$SCRIPTS/setup.sh" check
+	headers=$("$SCRIPTS/kernel.sh" "$kernel" check)
+	release=$(basename "$headers")
+	image=$headers/$image
+fi
 "$SCRIPTS/modules.sh" "$release" "$headers" "$work/modules"
-"$SCRIPTS/initramfs.sh" "$work/initrd" "$work"/modules/*.ko
+"$SCRIPTS/initramfs.sh" "$kernel" "$work/initrd" "$work"/modules/*.ko
 
 say "booting $release"
 if [[ $job == shell ]]; then
@@ -34,13 +42,13 @@ show() {
 	     /^bsa-guest: begin/ { on = 1 }'
 }
 
-log=$CACHE/log/run-$kernel.log
+log=$CACHE/log/run-$ARCH-$kernel.log
 export TIMEOUT=${TIMEOUT:-1200} STALL=${STALL:-120}
 status=0
 boot "$log" show "$image" "$work/initrd" run || status=$?
 
 wrong=$(judge "$log" "$status")
 if [[ -n $wrong ]] || ! grep -q '^bsa-guest: end: passed' "$log"; then
-	die "make run KERNEL=$kernel failed; the whole log: $log"
+	die "make run KERNEL=$kernel ARCH=$ARCH failed; the whole log: $log"
 fi
 say "it works on $release ($SECONDS s)"

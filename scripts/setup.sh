@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# setup.sh JOB KERNEL: what JOB (run, check, bench, model or lint) needs is installed.
+# setup.sh JOB: what JOB (run, check, configs, bench, model or lint) needs is installed.
 #
 # On Debian 12 and 13, as root, the missing packages are installed. Anyone else is told
 # their names, in one line.
 
 . "$(dirname "$0")/lib.sh"
 
-job=$1 kernel=$2
+job=$1
 
-suite "$kernel" >/dev/null
 # What unpacks packages, and builds modules; what a guest is made of; what builds kernels.
-modules=(gcc make libc6-dev rsync kmod xz-utils perl libelf-dev debootstrap)
-guest=(qemu-system-x86 busybox-static cpio)
+compiler=(${cross:+"gcc-$(tr _ - <<<"${cross%-}")"})
+modules=(gcc make libc6-dev rsync kmod xz-utils perl libelf-dev debootstrap "${compiler[@]}")
+guest=(${emulator:+"$emulator"} busybox-static cpio)
 build=(bison flex bc libssl-dev)
 
 case $job in
 run) packages=("${modules[@]}" "${guest[@]}") ;;
 check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3) ;;
+configs) packages=("${modules[@]}" "${build[@]}" python3 clang lld llvm) ;;
 model) packages=(gcc libc6-dev patch spin xz-utils) ;;
 lint) packages=("${modules[@]}" python3 sparse shellcheck) ;;
 *) die "setup.sh: no job is called $job" ;;

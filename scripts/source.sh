@@ -6,7 +6,8 @@
 . "$(dirname "$0")/lib.sh"
 
 package=linux-source-${1%-rt}
-root=$("$SCRIPTS/deb.sh" "$(suite "$1")" "^$package$")
+# The same for each machine.
+root=$(oldest='' && "$SCRIPTS/deb.sh" "$(suite "$1")" "^$package$")
 src=$CACHE/src/$(basename "$root")
 
 lock "$CACHE/src/$package"

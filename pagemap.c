@@ -104,6 +104,9 @@ void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
  */
 static bool is_ram(phys_addr_t start, size_t size)
 {
+	/* User-mode Linux has no list of resources, and no hole. */
+	if (IS_ENABLED(CONFIG_UML))
+		return true;
 	return page_is_ram(PHYS_PFN(start)) &&
 	       page_is_ram(PHYS_PFN(start + size - 1)) &&
 	       region_intersects(start, size, IORESOURCE_SYSTEM_RAM,

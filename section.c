@@ -153,13 +153,14 @@ static int add_section(struct bsa_buddy *buddy, unsigned long start,
  */
 int bsa_buddy_add_region(struct bsa_buddy *buddy, void *start, size_t size)
 {
-	unsigned long first = PAGE_ALIGN((unsigned long)start);
-	unsigned long end = ((unsigned long)start + size) & PAGE_MASK;
+	/* Where pointers have tags, this one leads to all memory whatever tag that has. */
+	unsigned long addr = (unsigned long)kasan_reset_tag(start);
+	unsigned long first = PAGE_ALIGN(addr), end = (addr + size) & PAGE_MASK;
 	unsigned long border = end;
 	phys_addr_t phys;
 	int err;
 
-	if (!start || (unsigned long)start + size < size || end <= first)
+	if (!start || addr + size < size || end <= first)
 		return -EINVAL;
 
 	mutex_lock(&bsa_pagemap_mutex);

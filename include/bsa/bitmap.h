@@ -20,7 +20,7 @@ struct bsa_bitmap {
 	unsigned long free[BSA_REMOTE];
 	unsigned long remote[BSA_REMOTE];
 	struct bsa_page *page;
-} __aligned(64);
+} __aligned(BSA_PAGE_BYTES);
 static_assert(offsetof(struct bsa_bitmap, remote) ==
 	      BSA_REMOTE * sizeof(unsigned long));
 

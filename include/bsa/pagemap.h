@@ -2,11 +2,19 @@
 #ifndef _BSA_PAGEMAP_H
 #define _BSA_PAGEMAP_H
 
+#include <linux/cache.h>
+#include <linux/kasan.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+
+#if BITS_PER_LONG != 64
+#error "bsa needs a 64-bit kernel: its bitmaps, its map and its marks are words of 64 bits"
+#elif PAGE_SHIFT < 12 || PAGE_SHIFT > 16
+#error "bsa needs pages of 4 to 64 KiB: a slab is at least a page, and at most 64 KiB"
+#endif
 
 /**
  * enum bsa_page_state - what a managed page is at this moment
@@ -40,6 +48,13 @@ enum bsa_page_state {
 	BSA_PAGE_SLAB_EMPTY,
 };
 
+/* Bytes of a descriptor: a power of two, and whole cache lines. */
+#define BSA_PAGE_BYTES	(PAGE_SIZE / 64 > SMP_CACHE_BYTES ? \
+			 PAGE_SIZE / 64 : SMP_CACHE_BYTES)
+
+/* From a word of the bitmap of free objects to that of remotely freed ones. */
+#define BSA_REMOTE	(BSA_PAGE_BYTES / sizeof(unsigned long) - 1)
+
 /**
  * struct bsa_page - descriptor of one managed page
  * @free0: slab: its bitmap of free objects, where 64 bits are enough
@@ -61,9 +76,11 @@ enum bsa_page_state {
  * @order: first page of a block: log2 of the block's pages
  * @state: an &enum bsa_page_state
  * @bits: slab: bits of its bitmaps that are in use
+ * @unused: what larger pages or longer cache lines leave between the two bitmaps
  * @remote0: slab: its bitmap of remotely freed objects, if @free0 is the other
  *
- * Descriptors lie in the prefix of their section, one cache line each, and stay
+ * Descriptors lie in the prefix of their section, each in a cache line of its own, a
+ * 64th of the page at least, and stay
  * descriptors for as long as the section exists. @free always leads to bitmaps
  * that belong to this page and to no other. So whoever frees an object a second
  * time, and arrives when the slab has become something else, changes nothing but
@@ -92,12 +109,10 @@ struct bsa_page {
 	u8 order;
 	u8 state;
 	u16 bits;
+	unsigned long unused[BSA_REMOTE - 7];
 	unsigned long remote0;
-} __aligned(64);
-static_assert(sizeof(struct bsa_page) == 64);
-
-/* From a word of the bitmap of free objects to that of remotely freed ones. */
-#define BSA_REMOTE	7U
+};
+static_assert(sizeof(struct bsa_page) == BSA_PAGE_BYTES);
 static_assert(offsetof(struct bsa_page, remote0) ==
 	      offsetof(struct bsa_page, free0) +
 	      BSA_REMOTE * sizeof(unsigned long));
@@ -181,7 +196,7 @@ void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
  */
 static __always_inline struct bsa_page *bsa_page_of(const void *ptr)
 {
-	unsigned long offset = (unsigned long)ptr - PAGE_OFFSET;
+	unsigned long offset = (unsigned long)kasan_reset_tag(ptr) - PAGE_OFFSET;
 	unsigned long granule = offset >> BSA_LEAF_SHIFT;
 	/* Pairs with the releases in pagemap.c. */
 	const struct bsa_pagemap *map = READ_ONCE(bsa_pagemap);

@@ -29,14 +29,14 @@ static inline size_t bsa_class_unit(unsigned int class)
 					bsa_class_size(class) / 3;
 }
 
-/* Log2 of the pages in a slab of a class. */
+/* Log2 of the pages in a slab of a class, of which 4 KiB are not always enough. */
 static inline unsigned int bsa_slab_order(unsigned int class)
 {
 	static const u8 order[BSA_ALL_CLASSES] = {
 		0, 0, 0, 0, 1, 2, 3, 3, 3, 1, 2, 3
 	};
 
-	return order[class];
+	return max(order[class] + 12, PAGE_SHIFT) - PAGE_SHIFT;
 }
 
 /**
@@ -101,7 +101,7 @@ struct bsa_slabs {
 	unsigned long conflicts;
 	struct bsa_buddy *buddy;
 	unsigned long frees[BSA_ALL_CLASSES];
-	struct bsa_class class[BSA_ALL_CLASSES] __aligned(64);
+	struct bsa_class class[BSA_ALL_CLASSES] ____cacheline_aligned;
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct bsa_shelf shelf[BSA_ALL_CLASSES];
 };
@@ -135,11 +135,8 @@ unsigned int bsa_slabs_take_unused(struct bsa_slabs *slabs, unsigned int class,
 unsigned int bsa_slab_nr_remote(const struct bsa_page *slab);
 unsigned int bsa_slab_nr_free(const struct bsa_page *slab);
 
-/*
- * A slab whose objects take three units each has only those in one word, where
- * every third bit stands for an object.
- */
-#define BSA_FIRST_UNITS		0x1249249249249249UL
+/* Every third bit: where objects take three units each, those of their first ones. */
+#define BSA_FIRST_UNITS		0x9249249249249249UL
 
 /* Words of a slab's bitmaps that are in use. */
 static inline unsigned int bsa_slab_words(const struct bsa_page *slab)
@@ -156,11 +153,15 @@ static inline unsigned int bsa_slab_words(const struct bsa_page *slab)
 static inline unsigned long bsa_slab_objects(const struct bsa_page *slab,
 					     unsigned int word)
 {
-	unsigned int first = word * BITS_PER_LONG, bits = slab->bits;
+	unsigned long first = word * BITS_PER_LONG, bits = slab->bits;
+	unsigned long objects = ~0UL;
 
-	if (unlikely(slab->class >= BSA_NR_CLASSES))
-		return BSA_FIRST_UNITS & (BIT(bits - 2) - 1);
-	return bits - first < BITS_PER_LONG ? BIT(bits - first) - 1 : ~0UL;
+	if (unlikely(slab->class >= BSA_NR_CLASSES)) {
+		/* A word has one bit more than 21 objects. */
+		objects = BSA_FIRST_UNITS << (2 * word % 3);
+		bits -= 2;
+	}
+	return bits - first < BITS_PER_LONG ? objects & (BIT(bits - first) - 1) : objects;
 }
 
 /* Objects that a slab has. */

@@ -110,7 +110,7 @@ static unsigned long unhold(const struct bsa_extent *extent)
 			freed++;
 		}
 		if (extent->reserved)
-			__free_page(page);
+			bsa_give_page(page);
 	}
 	return freed;
 }
@@ -253,9 +253,7 @@ static int reserve_aligned(struct list_head *extents,
 	     start -= min(start, align)) {
 		pfn = start - want->prefix;
 		if (range_is_usable(want, pfn) &&
-		    !alloc_contig_range(pfn, pfn + want->nr_pages,
-					BSA_CONTIG_FLAGS,
-					GFP_KERNEL | __GFP_NOWARN))
+		    !bsa_take_range(pfn, want->nr_pages))
 			return take(extents, pfn, want->nr_pages);
 	}
 	return -ENOMEM;
@@ -285,10 +283,7 @@ static gfp_t block_gfp(const struct bsa_reservation *want)
 
 	if (want->node != NUMA_NO_NODE)
 		gfp |= __GFP_THISNODE;
-	if (!want->low)
-		return gfp;
-	/* Where there is no zone for 32 bits, that for DMA may be one. */
-	return gfp | (IS_ENABLED(CONFIG_ZONE_DMA32) ? __GFP_DMA32 : __GFP_DMA);
+	return want->low ? gfp | BSA_GFP_LOW : gfp;
 }
 
 /* Take a block, or none if the next one is not of the kind that is wanted. */

@@ -99,10 +99,12 @@ static void end_arena(struct kunit *test, struct arena *a)
 {
 	int err = bsa_heap_destroy(a->heap);
 	unsigned int i;
+	size_t done;
 
 	KUNIT_EXPECT_EQ(test, err, 0);
 	for (i = 0; !err && i < a->nr_regions; i++)
-		free_pages_exact(a->region[i].start, a->region[i].size);
+		for (done = 0; done < a->region[i].size; done += PAGE_SIZE)
+			bsa_give_page(virt_to_page(a->region[i].start + done));
 }
 
 static struct region *region_of(struct arena *a, const void *ptr)
@@ -346,15 +348,15 @@ static void overflow_behind_the_last_object_of_a_slab(struct kunit *test)
 /* Memory on either side of 4 GiB, as one region: there two sections meet. */
 static void overflow_on_either_side_of_4g_reaches_no_metadata(struct kunit *test)
 {
-	unsigned long nr = PFN_DOWN(SZ_64K), pfn = PHYS_PFN(SZ_4G) - nr;
+	unsigned long nr = 16, pfn = PHYS_PFN(SZ_4G) - nr;
 	struct arena *a;
 
 	if (!page_is_ram(pfn + nr - 1) || !page_is_ram(pfn + nr))
 		kunit_skip(test, "there is no memory on both sides of 4 GiB");
-	if (alloc_contig_range(pfn, pfn + 2 * nr, MIGRATE_MOVABLE, GFP_KERNEL))
+	if (bsa_take_range(pfn, 2 * nr))
 		kunit_skip(test, "somebody has the memory on both sides of 4 GiB");
-	a = new_arena(test, 0, 2 * SZ_64K);
-	adopt_region(test, a, pfn_to_kaddr(pfn), 2 * SZ_64K);
+	a = new_arena(test, 0, 2 * nr * PAGE_SIZE);
+	adopt_region(test, a, __va(PFN_PHYS(pfn)), 2 * nr * PAGE_SIZE);
 	fill(a, ALL_KINDS);
 	overflow(a, BEHIND, 0xff);
 	overflow(a, BEFORE, 0xff);

@@ -21,18 +21,39 @@
 #endif
 
 /*
- * What makes alloc_contig_range() leave CMA areas alone. Up to 6.16 a migrate type
- * says so, from 6.17 on flags of a type of their own: passed on there, that migrate
- * type would mean the contrary.
+ * Make a range of pages free, and take it, but nothing from a CMA area. Up to 6.16 a
+ * migrate type says so, from 6.17 on flags of a type of their own: passed on there, that
+ * migrate type would mean the contrary. From 7.2 on the pages can be had without a
+ * reference, so there never is one that somebody else could drop.
+ *
+ * Return 0 or a negative error. May sleep.
  */
-#ifdef ACR_FLAGS_NONE
-#define BSA_CONTIG_FLAGS	ACR_FLAGS_NONE
+static inline int bsa_take_range(unsigned long pfn, unsigned long nr_pages)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
+
+#if !defined(CONFIG_CONTIG_ALLOC)
+	return -ENOMEM;
+#elif defined(alloc_contig_frozen_range)
+	return alloc_contig_frozen_range(pfn, pfn + nr_pages, ACR_FLAGS_NONE, gfp);
+#elif defined(ACR_FLAGS_NONE)
+	return alloc_contig_range(pfn, pfn + nr_pages, ACR_FLAGS_NONE, gfp);
 #else
-#define BSA_CONTIG_FLAGS	MIGRATE_MOVABLE
+	return alloc_contig_range(pfn, pfn + nr_pages, MIGRATE_MOVABLE, gfp);
 #endif
-#ifndef CONFIG_CONTIG_ALLOC
-#define alloc_contig_range(...)	(-ENOMEM)
+}
+
+/* Give a page to the kernel, of such a range or from its page allocator. */
+static inline void bsa_give_page(struct page *page)
+{
+#if defined(CONFIG_CONTIG_ALLOC) && defined(alloc_contig_frozen_range)
+	if (!page_ref_count(page)) {
+		free_contig_frozen_range(page_to_pfn(page), 1);
+		return;
+	}
 #endif
+	__free_page(page);
+}
 
 /*
  * Where the code of a module is, and that which goes when it is loaded. From 6.4

@@ -2,10 +2,14 @@
 #ifndef _BSA_RESERVE_H
 #define _BSA_RESERVE_H
 
+#include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/types.h>
 
 struct zone;
+
+/* How memory below 4 GiB is asked for: without a zone for it, that for DMA may be one. */
+#define BSA_GFP_LOW	(IS_ENABLED(CONFIG_ZONE_DMA32) ? __GFP_DMA32 : __GFP_DMA)
 
 /**
  * struct bsa_extent - physically contiguous pages that are held

@@ -13,7 +13,6 @@
  * over.
  */
 #include "attack.h"
-#include "contexts.h"
 
 #include <linux/kdebug.h>
 #include <linux/list.h>
@@ -22,7 +21,7 @@
 #include <linux/objtool.h>
 #include <linux/sizes.h>
 
-#ifdef CONFIG_X86_64
+#ifdef CONFIG_X86
 #include <asm/debugreg.h>
 #include <asm/linkage.h>
 #include <asm/processor.h>

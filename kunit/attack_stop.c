@@ -6,7 +6,6 @@
  * what others have freed; and what they get stays theirs when the CPU goes on.
  */
 #include "attack.h"
-#include "contexts.h"
 
 #include <linux/delay.h>
 #include <linux/kthread.h>
@@ -125,8 +124,7 @@ static void start_stops(struct kunit *test)
 	attack_needs_plain_heaps(test);
 	attack_needs_cpus(test, 3);
 	memset(&stop, 0, sizeof(stop));
-	if (bsa_contexts_start(stop_here))
-		kunit_skip(test, "no single steps on this machine");
+	bsa_test_start_contexts(test, stop_here, BIT(BSA_STEP));
 }
 
 static size_t take_atomic(struct bsa_heap *heap, size_t size, void **ptrs)

@@ -3,12 +3,7 @@
  * Interruptions of every kind, on any CPU, at any moment
  *
  * They come from another CPU, or from the CPU's own timer, so they hit whatever
- * it is doing. An NMI is sent the way the kernel does it, by writing to the local
- * APIC: no function that does this is exported.
- *
- * The exception is a debug exception after each single instruction. The kernel
- * treats it as an NMI, so what works in each of them works in an NMI, wherever
- * that comes.
+ * it is doing. NMIs and single steps are a machine's own, if it has any: contexts_*.c.
  */
 #include "contexts.h"
 
@@ -19,21 +14,12 @@
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
-#include <linux/kdebug.h>
-#include <linux/kmemleak.h>
 #include <linux/module.h>
-#include <linux/nmi.h>
 #include <linux/percpu.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 
-#ifdef CONFIG_X86_64
-#include <asm/apic.h>
-#include <asm/debugreg.h>
-#include <asm/nmi.h>
-#include <asm/processor.h>
-#endif
 
 /**
  * struct source - where the interruptions of one CPU come from
@@ -41,29 +27,21 @@
  * @tasklet: runs after the interrupt that has scheduled it
  * @work: runs in an interrupt of its own
  * @csd: the calls that start them, and the one that is meant itself
- * @apic_id: the CPU's address for NMIs
  * @sent: a bit for each &enum bsa_context that is on its way
  * @due: a bit for each that the timer is to set off
- * @stepping: the CPU is between bsa_step_begin() and bsa_step_end()
- * @at_once: the function that it does not walk through
- * @ip: the instruction before which it was interrupted
  */
 struct source {
 	struct hrtimer timer;
 	struct tasklet_struct tasklet;
 	struct irq_work work;
 	call_single_data_t csd[BSA_NMI];
-	u32 apic_id;
 	unsigned long sent;
 	unsigned long due;
-	bool stepping;
-	void *at_once;
-	unsigned long ip;
 };
 
 static DEFINE_PER_CPU(struct source, sources);
 static void (*interrupted)(enum bsa_context context);
-static bool started;
+static unsigned long possible;
 
 static void arrive(struct source *source, enum bsa_context context)
 {
@@ -81,172 +59,22 @@ static void on_irq_work(struct irq_work *work)
 	arrive(container_of(work, struct source, work), BSA_IRQ_WORK);
 }
 
-#ifdef CONFIG_X86_64
-static int on_nmi(unsigned int type, struct pt_regs *regs)
+/* From an NMI: was it one of these? */
+bool bsa_nmi_arrives(void)
 {
 	struct source *source = this_cpu_ptr(&sources);
 
 	if (!test_bit(BSA_NMI, &source->sent))
-		return NMI_DONE;
+		return false;
 	arrive(source, BSA_NMI);
-	return NMI_HANDLED;
+	return true;
 }
 
-static void send_nmi(struct source *source)
+/* From a debug exception. */
+void bsa_step_arrives(void)
 {
-	unsigned long flags;
-	u64 base;
-
-	rdmsrq(MSR_IA32_APICBASE, base);
-	if (base & X2APIC_ENABLE) {
-		wrmsrq(APIC_BASE_MSR + (APIC_ICR >> 4),
-		       (u64)source->apic_id << 32 | APIC_DM_NMI);
-		return;
-	}
-	local_irq_save(flags);
-	while (native_apic_mem_read(APIC_ICR) & APIC_ICR_BUSY)
-		cpu_relax();
-	native_apic_mem_write(APIC_ICR2, SET_XAPIC_DEST_FIELD(source->apic_id));
-	native_apic_mem_write(APIC_ICR, APIC_DM_NMI);
-	local_irq_restore(flags);
-}
-
-static u32 this_apic_id(void)
-{
-	return cpuid_ebx(1) >> 24;
-}
-
-static void set_stepping(bool on)
-{
-	unsigned long flags;
-
-	asm volatile("pushf; pop %0" : "=rm" (flags) : : "memory");
-	flags &= ~X86_EFLAGS_TF;
-	if (on)
-		flags |= X86_EFLAGS_TF;
-	asm volatile("push %0; popf" : : "g" (flags) : "memory", "cc");
-}
-
-/*
- * What kmemleak and debug= do besides takes so many steps that other CPUs would
- * wait for their locks for seconds: finding out who called whom, and writing and
- * reading whole blocks. These functions of the kernel are made at one go.
- */
-static void * const made_at_once[] = {
-#ifdef CONFIG_DEBUG_KMEMLEAK
-	kmemleak_alloc,
-	kmemleak_free,
-#endif
-#ifdef BSA_STACK_SAVE
-	stack_trace_save,
-	BSA_STACK_SAVE,
-#endif
-	memset,
-	memchr_inv,
-};
-
-/* Called in place of a function, with all that may be its parameters. */
-static unsigned long call_at_once(unsigned long a, unsigned long b,
-				  unsigned long c, unsigned long d,
-				  unsigned long e)
-{
-	unsigned long (*fn)(unsigned long a, unsigned long b, unsigned long c,
-			    unsigned long d, unsigned long e) =
-		__this_cpu_read(sources.at_once);
-	unsigned long result = fn(a, b, c, d, e);
-
-	set_stepping(true);
-	return result;
-}
-
-/* At the first instruction of one of them? */
-static bool step_over(struct pt_regs *regs)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(made_at_once); i++) {
-		if (regs->ip != (unsigned long)made_at_once[i])
-			continue;
-		__this_cpu_write(sources.at_once, made_at_once[i]);
-		regs->ip = (unsigned long)call_at_once;
-		regs->flags &= ~X86_EFLAGS_TF;
-		return true;
-	}
-	return false;
-}
-
-static int on_step(struct notifier_block *block, unsigned long what, void *data)
-{
-	struct die_args *args = data;
-	unsigned long *dr6 = (void *)args->err;
-
-	if (what != DIE_DEBUG || !(*dr6 & DR_STEP) ||
-	    !__this_cpu_read(sources.stepping))
-		return NOTIFY_DONE;
-	*dr6 &= ~DR_STEP;
-	if (step_over(args->regs))
-		return NOTIFY_STOP;
-	__this_cpu_write(sources.ip, args->regs->ip);
 	interrupted(BSA_STEP);
-	if (!__this_cpu_read(sources.stepping))
-		args->regs->flags &= ~X86_EFLAGS_TF;
-	/* Many steps take their time, with preemption off. */
-	touch_softlockup_watchdog();
-	return NOTIFY_STOP;
 }
-
-static struct notifier_block steps = { .notifier_call = on_step };
-
-/* With a longest duration that the kernel need not complain of. */
-static struct nmiaction nmis = {
-	.handler = on_nmi,
-	.name = "bsa_test",
-	.max_duration = U64_MAX,
-};
-
-static int start_nmis(void)
-{
-	int err;
-
-	INIT_LIST_HEAD(&nmis.list);
-	err = __register_nmi_handler(NMI_LOCAL, &nmis);
-
-	if (!err) {
-		err = register_die_notifier(&steps);
-		if (err)
-			unregister_nmi_handler(NMI_LOCAL, "bsa_test");
-	}
-	return err;
-}
-
-static void stop_nmis(void)
-{
-	unregister_die_notifier(&steps);
-	unregister_nmi_handler(NMI_LOCAL, "bsa_test");
-}
-#else
-static void send_nmi(struct source *source)
-{
-}
-
-static u32 this_apic_id(void)
-{
-	return 0;
-}
-
-static void set_stepping(bool on)
-{
-}
-
-static int start_nmis(void)
-{
-	return -EOPNOTSUPP;
-}
-
-static void stop_nmis(void)
-{
-}
-#endif
 
 /* On the CPU itself: what an interrupt does, or what follows it. */
 static void set_off(struct source *source, enum bsa_context context)
@@ -261,7 +89,7 @@ static void set_off(struct source *source, enum bsa_context context)
 	case BSA_NMI:
 		/* Not if the CPU is offline, and another has its timer. */
 		if (source == this_cpu_ptr(&sources))
-			send_nmi(source);
+			bsa_nmi_send(smp_processor_id());
 		else
 			clear_bit(context, &source->sent);
 		break;
@@ -320,24 +148,20 @@ static void init_source(void *unused)
 	source->work = IRQ_WORK_INIT_HARD(on_irq_work);
 	for (i = 0; i < ARRAY_SIZE(source->csd); i++)
 		INIT_CSD(&source->csd[i], on_call, (void *)i);
-	source->apic_id = this_apic_id();
 }
 
 /**
  * bsa_contexts_start - make interruptions possible
  * @fn: what is called in each of them
  *
- * Return: 0 or a negative error.
+ * Return: a bit for each &enum bsa_context that this machine has.
  */
-int bsa_contexts_start(void (*fn)(enum bsa_context context))
+unsigned long bsa_contexts_start(void (*fn)(enum bsa_context context))
 {
-	int err;
-
 	interrupted = fn;
 	on_each_cpu(init_source, NULL, true);
-	err = start_nmis();
-	started = !err;
-	return err;
+	possible = (BIT(BSA_NMI) - 1) | bsa_nmis_start();
+	return possible;
 }
 
 /**
@@ -368,11 +192,12 @@ void bsa_contexts_wait(void)
  */
 void bsa_contexts_stop(void)
 {
-	if (!started)
+	if (!possible)
 		return;
-	started = false;
 	bsa_contexts_wait();
-	stop_nmis();
+	if (possible & BIT(BSA_NMI))
+		bsa_nmis_stop();
+	possible = 0;
 }
 
 /*
@@ -390,19 +215,19 @@ static bool can_be_interrupted(unsigned int cpu, enum bsa_context context)
  * @context: how; not BSA_STEP
  *
  * If the last one of its kind is still on its way, nothing happens. So it does
- * if the CPU is offline.
+ * if the CPU is offline, or the machine has no such interruption.
  */
 void bsa_interrupt(unsigned int cpu, enum bsa_context context)
 {
 	struct source *source = per_cpu_ptr(&sources, cpu);
 
 	preempt_disable();
-	if (can_be_interrupted(cpu, context) &&
+	if (possible & BIT(context) && can_be_interrupted(cpu, context) &&
 	    !test_and_set_bit_lock(context, &source->sent)) {
 		if (cpu == smp_processor_id())
 			start_timer(source, context);
 		else if (context == BSA_NMI)
-			send_nmi(source);
+			bsa_nmi_send(cpu);
 		else
 			smp_call_function_single_async(cpu,
 						       &source->csd[context]);
@@ -420,59 +245,14 @@ void bsa_nmi_here(void)
 	struct source *source = this_cpu_ptr(&sources);
 
 	set_bit(BSA_NMI, &source->sent);
-	send_nmi(source);
+	bsa_nmi_send(smp_processor_id());
 	while (test_bit(BSA_NMI, &source->sent))
 		cpu_relax();
 }
 
-/**
- * bsa_step_begin - interrupt this CPU after each instruction from here on
- *
- * Preemption is off until bsa_step_end().
- */
-void bsa_step_begin(void)
-{
-	preempt_disable();
-	__this_cpu_write(sources.stepping, true);
-	set_stepping(true);
-}
-
-/**
- * bsa_step_ip - where this CPU has been interrupted; from within an interruption
- */
-unsigned long bsa_step_ip(void)
-{
-	return __this_cpu_read(sources.ip);
-}
-
-/**
- * bsa_step_last - do not interrupt this CPU again; from within an interruption
- */
-void bsa_step_last(void)
-{
-	__this_cpu_write(sources.stepping, false);
-}
-
-/**
- * bsa_step_end - interrupt this CPU no longer
- */
-void bsa_step_end(void)
-{
-	set_stepping(false);
-	__this_cpu_write(sources.stepping, false);
-	preempt_enable();
-}
-
-/**
- * bsa_step_is_bsa - is an instruction one of bsa's? Besides it only tests are modules.
- * @ip: the instruction
- */
-bool bsa_step_is_bsa(unsigned long ip)
-{
-#ifdef MODULES_VADDR
-	return ip >= MODULES_VADDR && ip < MODULES_END &&
-	       !within_module(ip, THIS_MODULE);
-#else
-	return false;
+/* Here, since bsa_soak includes all of this. */
+#if defined(CONFIG_X86)
+#include "contexts_x86.c"
+#elif defined(CONFIG_ARM64)
+#include "contexts_arm64.c"
 #endif
-}

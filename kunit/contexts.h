@@ -27,16 +27,64 @@ enum bsa_context {
 	BSA_NR_CONTEXTS,
 };
 
-int bsa_contexts_start(void (*fn)(enum bsa_context context));
+unsigned long bsa_contexts_start(void (*fn)(enum bsa_context context));
 void bsa_contexts_wait(void);
 void bsa_contexts_stop(void);
 
 void bsa_interrupt(unsigned int cpu, enum bsa_context context);
 void bsa_nmi_here(void);
+
+/* What a machine has of its own, and what that calls. */
+bool bsa_nmi_arrives(void);
+void bsa_step_arrives(void);
+
+#if defined(CONFIG_X86) || defined(CONFIG_ARM64)
+unsigned long bsa_nmis_start(void);
+void bsa_nmis_stop(void);
+void bsa_nmi_send(unsigned int cpu);
+#else
+static inline unsigned long bsa_nmis_start(void)
+{
+	return 0;
+}
+
+static inline void bsa_nmis_stop(void)
+{
+}
+
+static inline void bsa_nmi_send(unsigned int cpu)
+{
+}
+#endif
+
+#ifdef CONFIG_X86
 void bsa_step_begin(void);
 void bsa_step_last(void);
 unsigned long bsa_step_ip(void);
 bool bsa_step_is_bsa(unsigned long ip);
 void bsa_step_end(void);
+#else
+static inline void bsa_step_begin(void)
+{
+}
+
+static inline void bsa_step_last(void)
+{
+}
+
+static inline unsigned long bsa_step_ip(void)
+{
+	return 0;
+}
+
+static inline bool bsa_step_is_bsa(unsigned long ip)
+{
+	return false;
+}
+
+static inline void bsa_step_end(void)
+{
+}
+#endif
 
 #endif /* _BSA_TEST_CONTEXTS_H */

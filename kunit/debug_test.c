@@ -9,6 +9,7 @@
 #include <bsa/debug.h>
 #include <bsa/tools.h>
 #include <bsa/validate.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -640,9 +641,11 @@ static void reports_are_counted_by_kind(struct kunit *test)
 /* Reports are made while interrupts come. */
 static struct bsa_heap *reporting_heap;
 static atomic_t came_while_reporting;
+static atomic_t came;
 
 static void look_at_report(void *unused)
 {
+	atomic_inc(&came);
 	if (test_bit(0, &reporting_heap->debug->reporting))
 		atomic_inc(&came_while_reporting);
 }
@@ -674,10 +677,14 @@ static void debug_reports_with_interrupts_on(struct kunit *test)
 	}
 	reporting_heap = heap;
 	atomic_set(&came_while_reporting, 0);
+	atomic_set(&came, 0);
 	task = kthread_create(interrupt_cpu_0, NULL, "bsa_interrupt");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
 	kthread_bind(task, 1);
 	wake_up_process(task);
+	/* They come from here on. */
+	while (!atomic_read(&came))
+		msleep(20);
 	bsa_test_count_free_pages(test, heap);
 	kthread_stop(task);
 	KUNIT_EXPECT_GE(test, found(heap, BSA_FOUND_FREE), 1);

@@ -8,7 +8,6 @@
  * was wrong and stop each other, and the test reports it. No wait is without
  * an end.
  */
-#include "contexts.h"
 #include "test_util.h"
 
 #include <bsa/validate.h>
@@ -1243,7 +1242,7 @@ static void empty_nest(struct nest *nest)
 	}
 }
 
-static void start_nests(struct kunit *test)
+static unsigned long start_nests(struct kunit *test, unsigned long needed)
 {
 	unsigned int cpu;
 
@@ -1252,7 +1251,7 @@ static void start_nests(struct kunit *test)
 		memset(per_cpu_ptr(&nests, cpu), 0, sizeof(struct nest));
 		per_cpu(nests, cpu).w = per_cpu_ptr(&workers, cpu);
 	}
-	KUNIT_ASSERT_EQ(test, bsa_contexts_start(interrupt_nest), 0);
+	return bsa_test_start_contexts(test, interrupt_nest, needed);
 }
 
 /* The kinds of interruptions that workers send to each other, a bit for each. */
@@ -1311,8 +1310,9 @@ static void nest_in(struct kunit *test, unsigned long contexts)
 	unsigned int cpu, context;
 	struct nest *nest;
 
+	/* Of several, those that the machine has. */
+	contexts &= start_nests(test, is_power_of_2(contexts) ? contexts : 0);
 	nest_contexts = contexts;
-	start_nests(test);
 	run_workers(test, work_in_nest);
 	bsa_contexts_stop();
 
@@ -1405,7 +1405,7 @@ static void pages_freed_in_nmi_are_free(struct kunit *test)
 	bool deferred;
 
 	crew.data = blocks;
-	KUNIT_ASSERT_EQ(test, bsa_contexts_start(free_blocks_in_nmi), 0);
+	bsa_test_start_contexts(test, free_blocks_in_nmi, BIT(BSA_NMI));
 	for (round = 0; round < 2; round++) {
 		for (i = 0; i < NMI_BLOCKS; i++) {
 			blocks[i] = bsa_heap_alloc_pages(crew.heap, NMI_PAGES,
@@ -1463,7 +1463,7 @@ static void objects_freed_in_nmi_wait_for_no_lock(struct kunit *test)
 	unsigned int round, i, nr, local = 0;
 	void *objs[65];
 
-	KUNIT_ASSERT_EQ(test, bsa_contexts_start(free_object_in_nmi), 0);
+	bsa_test_start_contexts(test, free_object_in_nmi, BIT(BSA_NMI));
 	for (round = 0; round < 2; round++) {
 		/* A full slab, and an object in the next one. */
 		nr = 0;
@@ -1573,7 +1573,7 @@ static void nmis_may_come_at_every_instruction(struct kunit *test)
 	unsigned int cpu = cpumask_last(cpu_online_mask);
 	struct nest *nest = per_cpu_ptr(&nests, cpu);
 
-	start_nests(test);
+	start_nests(test, BIT(BSA_STEP));
 	start_workers(test, cpumask_of(cpu), walk_all_paths);
 	join_workers(test);
 	bsa_contexts_stop();
@@ -1653,7 +1653,7 @@ static void flushes_end_while_nmis_free(struct kunit *test)
 	/* What is asked for could be met, if somebody had not taken it. */
 	largest = bsa_heap_alloc_pages(crew.heap, crew.largest, 1, BSA_TEST_GFP);
 	KUNIT_ASSERT_NOT_NULL(test, largest);
-	KUNIT_ASSERT_EQ(test, bsa_contexts_start(free_at_step), 0);
+	bsa_test_start_contexts(test, free_at_step, BIT(BSA_STEP));
 	for (round = 0; round < 2; round++) {
 		memset(&flushed, 0, sizeof(flushed));
 		flushed.block[0] = bsa_heap_alloc_pages(crew.heap, FLUSH_PAGES,
@@ -1856,7 +1856,7 @@ static void second_free_may_be_overtaken_at_every_instruction(struct kunit *test
 	/* The one would report an innocent, the other would stop for good. */
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
 		kunit_skip(test, "KASAN and kmemleak learn of frees that are refused later");
-	KUNIT_ASSERT_EQ(test, bsa_contexts_start(stop_at_step), 0);
+	bsa_test_start_contexts(test, stop_at_step, BIT(BSA_STEP));
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		for (cpu = 1; cpu <= 2; cpu++)
 			overtake(test, cpu, cases[i].size, cases[i].other_size);
@@ -1945,6 +1945,7 @@ static void cpu_leaves_its_memory_to_others(struct kunit *test)
 	int round;
 
 	bsa_test_needs_cpus(test, 2);
+	bsa_test_needs_hotplug(test);
 	crew.data = estate;
 	cpumask_andnot(&others, cpu_online_mask, cpumask_of(cpu));
 	for (round = 0; round < 4; round++) {
@@ -2032,6 +2033,7 @@ static void cpus_come_and_go_under_load(struct kunit *test)
 	long calls;
 
 	bsa_test_needs_cpus(test, 2);
+	bsa_test_needs_hotplug(test);
 	t->heap[0] = crew.heap;
 	t->heap[1] = bsa_test_heap(test, SZ_4M);
 	crew.data = t;
@@ -2082,6 +2084,8 @@ static void expect_every_other_is_reused(struct kunit *test, bool offline)
 	void **rest = bsa_test_array(test, nr + 1);
 
 	bsa_test_needs_cpus(test, 2);
+	if (offline)
+		bsa_test_needs_hotplug(test);
 	crew.data = estate;
 	start_workers(test, cpumask_of(cpu), build_single_class);
 	join_workers(test);

@@ -9,6 +9,7 @@
 #ifndef _BSA_TEST_UTIL_H
 #define _BSA_TEST_UTIL_H
 
+#include "contexts.h"
 #include "rig.h"
 
 #include <bsa/compat.h>
@@ -52,6 +53,10 @@ bool bsa_test_is_chosen(const struct kunit *test);
 int bsa_test_init(struct kunit *test);
 void bsa_test_exit(struct kunit *test);
 void bsa_test_needs_cpus(struct kunit *test, unsigned int nr);
+void bsa_test_needs_hotplug(struct kunit *test);
+unsigned long bsa_test_start_contexts(struct kunit *test,
+				      void (*fn)(enum bsa_context context),
+				      unsigned long needed);
 void bsa_test_set_cpu(struct kunit *test, unsigned int cpu);
 void bsa_test_call_in_irq(struct kunit *test, void (*fn)(void *data),
 			  void *data);

@@ -4,8 +4,6 @@
 # Kbuild. "make help" names the targets.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
-# That of the Debian which this is.
-KERNEL ?= $(if $(filter trixie,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),6.12,6.1)
 
 version := $(shell sed -n 's/^MODULE_VERSION("\(.*\)");/\1/p' bsa_main.c)
 # Not kernel.release, which lacks what Debian adds.
@@ -18,8 +16,8 @@ prefix := $(DESTDIR)/usr/src/bsa-$(version)
 # Modules are signed at installation where the kernel's key is at hand.
 unsigned = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 
-.PHONY: modules install clean clean-cache help run shell check check-debug bench \
-	model lint
+.PHONY: modules install clean clean-cache help run shell check check-debug check-all \
+	configs bench model lint
 
 modules: $(KDIR)/Makefile
 	+$(kbuild) modules
@@ -43,22 +41,28 @@ clean-cache:
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/bsa"
 
 run shell:
-	@scripts/run.sh $(KERNEL) $@
+	@scripts/run.sh '$(KERNEL)' $@
 
 check:
-	@scripts/check.sh $(KERNEL)
+	@scripts/check.sh '$(KERNEL)'
 
 check-debug:
 	@scripts/check-debug.sh $(CONFIG)
 
+check-all:
+	@scripts/check-all.sh $(ONLY)
+
+configs:
+	@scripts/configs.sh $(CONFIG)
+
 bench:
-	@scripts/bench.sh $(KERNEL) $(MODE)
+	@scripts/bench.sh '$(KERNEL)' $(MODE)
 
 model:
 	@scripts/model.sh
 
 lint:
-	@scripts/lint.sh $(KERNEL)
+	@scripts/lint.sh '$(KERNEL)'
 
 help:
 	@echo 'make              bsa.ko for the running kernel, or for the one in KDIR='
@@ -69,6 +73,8 @@ help:
 	@echo 'make shell        the same, and leaves you at a prompt in there'
 	@echo 'make check        every test, in a kernel that watches'
 	@echo 'make check-debug  the same, in kernels that watch more closely'
+	@echo 'make configs      builds it for kernels configured in other ways, without a warning'
+	@echo 'make check-all    all of these on each kernel and machine: hours'
 	@echo 'make bench        what the calls cost, beside those of the kernel'
 	@echo 'make model        a model of what needs no lock, checked exhaustively by spin'
 	@echo 'make lint         checkpatch, sparse, kernel-doc, shellcheck'
@@ -76,7 +82,11 @@ help:
 	@echo ''
 	@echo 'KERNEL=6.1|6.12|7.3  the kernel of run, shell, check and bench (6.1 on Debian 12,'
 	@echo '                  6.12 on 13); run and shell take 6.1-rt, 6.12-rt, 7.3-rt, too'
-	@echo 'CONFIG=kasan|kcsan|rt|zero|fresh|watch|up  that of check-debug (all)'
+	@echo 'ARCH=arm64|...    the machine of run, shell and check (that of the host): x86_64,'
+	@echo '                  arm64, arm64-16k, arm64-64k, s390x, riscv64, um'
+	@echo 'CONFIG=kasan|kcsan|rt|zero|fresh|watch|up|lazy|nodebugfs|clang|swtags  that of'
+	@echo '                  check-debug (all); and that of configs'
+	@echo 'ONLY=name         the rows of check-all of that name, machine or kernel'
 	@echo 'FILTER=glob       only the tests, or suites, of such a name, for check; none of'
 	@echo '                  those that load and unload: FILTER="heap_no_false_oom_*"'
 	@echo 'CPUS=1            for check: what needs more CPUs says so, and is skipped'

@@ -16,27 +16,33 @@
 #   up      built for a single CPU, where nothing but the holder of a lock that was
 #           interrupted can stand in the way; without the tests that need several
 #
-# All are built from the one source that has PREEMPT_RT itself.
+#   nodebugfs   without debugfs
+#   clang   made by another compiler
+#   lazy    threads are preempted late, which 7.3 has
+#   swtags  pointers have tags, and memory, too: arm64, with ARCH=arm64
+#
+# All but lazy are built from the one source that has PREEMPT_RT itself.
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=6.12
-case ${1:-all} in
-all) configs=(kasan kcsan rt zero fresh watch up) ;;
-kasan | kcsan | rt | zero | fresh | watch | up) configs=("$1") ;;
-*) die "CONFIG=$1 is not known: kasan, kcsan, rt, zero, fresh, watch and up are" ;;
-esac
+configs=(kasan kcsan rt zero fresh watch up nodebugfs clang lazy)
+if [[ -n ${1-} ]]; then
+	[[ " ${configs[*]} swtags " == *" $1 "* ]] ||
+		die "CONFIG=$1 is not known: ${configs[*]} and swtags are"
+	configs=("$1")
+fi
 
-declare -A soak=([zero]=60 [fresh]=60 [watch]=60 [up]=60)
+declare -A kernel_of=([lazy]=7.3 [swtags]=7.3)
+declare -A soak=([zero]=60 [fresh]=60 [watch]=60 [up]=60 [nodebugfs]=60 [clang]=60 [lazy]=60 [swtags]=60)
 # Some are several times slower, and their tests wait longer.
-declare -A stall=([kasan]=720 [kcsan]=720 [rt]=720)
+declare -A stall=([kasan]=720 [kcsan]=720 [rt]=720 [swtags]=720)
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 passed=0 failed=0 skipped=0
 for config in "${configs[@]}"; do
 	SOAK=${SOAK-${soak[$config]-300}} STALL=${STALL:-${stall[$config]-180}} \
-		"$SCRIPTS/check.sh" "$kernel" "$config" | tee "$output" || true
+		"$SCRIPTS/check.sh" "${kernel_of[$config]-6.12}" "$config" | tee "$output" || true
 	read -r p f s < <(read_totals "$output")
 	((passed += p, failed += f, skipped += s)) || true
 done

@@ -123,7 +123,7 @@ static inline void hrtimer_setup(struct hrtimer *timer,
  * What a module was loaded with. Up to 6.5 suites of tests run before that has become
  * the values of its parameters; from 7.3 on nobody keeps it.
  */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0) && defined(MODULE)
 #define BSA_MODULE_ARGS		(THIS_MODULE->args)
 #else
 #define BSA_MODULE_ARGS		""

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Do the kernel's tools notice a client that misbehaves? Part of check.sh, in
-# kernels that have such tools. The client is kunit/misdeeds.c.
+# kernels that have such tools. The client is kunit/guest/misdeeds.c.
 #
 # What KASAN reports is taken back by scripts/lib.sh, which otherwise counts it.
 
 kmemleak=/sys/kernel/debug/kmemleak
 
-# Ways to get memory, as kunit/misdeeds.c has them.
+# Ways to get memory, as kunit/guest/misdeeds.c has them.
 ways="alloc exact class heap zeroed aligned bulk remote shrunk grown moved large largest pages"
 
 # commit WHAT [PARAMETER]: has the client do it, with an empty log before.

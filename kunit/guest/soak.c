@@ -16,7 +16,7 @@
  * is complete again, to the page.
  */
 /* An object cannot be part of two modules. */
-#include "contexts.c"
+#include "../contexts.c"
 
 #include <bsa/compat.h>
 #include <bsa/percpu.h>

@@ -16,7 +16,12 @@
 
 #define MIN_SIZE	SZ_256K
 
-static unsigned long long size = SZ_16M;
+/* In MiB; in a kernel's tree Kconfig asks for it. */
+#ifndef CONFIG_BSA_SIZE
+#define CONFIG_BSA_SIZE	16
+#endif
+
+static unsigned long long size = (unsigned long long)CONFIG_BSA_SIZE << 20;
 static unsigned long long lowmem;
 static int node = NUMA_NO_NODE;
 static char *debug;
@@ -60,7 +65,9 @@ static const struct kernel_param_ops bytes_ops = {
 
 module_param_cb(size, &bytes_ops, &size, 0444);
 __MODULE_PARM_TYPE(size, "bytes");
-MODULE_PARM_DESC(size, "Memory of the default heap, in bytes or with a suffix K, M or G (default 16M, at least 256K)");
+MODULE_PARM_DESC(size,
+		 "Memory of the default heap, in bytes or with a suffix K, M or G (at least 256K, default "
+		 __stringify(CONFIG_BSA_SIZE) "M)");
 module_param_cb(lowmem, &bytes_ops, &lowmem, 0444);
 __MODULE_PARM_TYPE(lowmem, "bytes");
 MODULE_PARM_DESC(lowmem, "Further memory of the default heap that lies below 4 GiB physical (default 0: none)");
@@ -170,30 +177,36 @@ static void bsa_exit(void)
 }
 module_exit(bsa_exit);
 
+/*
+ * Built in, this comes before subsystems and drivers, but after debugfs, and after the
+ * kernel has set apart what it needs for itself (init_per_zone_wmark_min()).
+ */
 static int __init bsa_init(void)
 {
 	int err = check_parameters();
 
-	if (err)
+	if (err && !IS_BUILTIN(CONFIG_BSA))
 		return err;
 	bsa_alloc_start();
-	err = bsa_percpu_start();
-	if (err) {
+	if (bsa_percpu_start()) {
 		pr_err("cannot watch CPUs come and go\n");
-		return err;
+		return -ENOMEM;
 	}
 	bsa_debugfs_init();
 	/* The heap last: when a load fails, nobody has its files open. */
-	err = register_module_notifier(&module_notifier) ?:
+	err = register_module_notifier(&module_notifier) ?: err ?:
 	      bsa_heap_start(&bsa_default_heap, size, lowmem, node,
 			     bsa_debug_flags);
-	if (err)
+	if (!err)
+		log_reserved(&bsa_default_heap);
+	else if (!IS_BUILTIN(CONFIG_BSA))
 		bsa_exit();
 	else
-		log_reserved(&bsa_default_heap);
+		/* Who calls all the same gets an answer: a heap without memory. */
+		bsa_heap_start(&bsa_default_heap, 0, 0, NUMA_NO_NODE, 0);
 	return err;
 }
-module_init(bsa_init);
+postcore_initcall(bsa_init);
 
 MODULE_DESCRIPTION("Page and slab allocator over reserved memory");
 MODULE_VERSION("0.1");

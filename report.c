@@ -235,8 +235,11 @@ static u32 now_ms(void)
 	return div_u64(local_clock(), NSEC_PER_MSEC);
 }
 
-/* Save a call chain; return 0 if that is not possible here. */
-static noinline u32 save_stack(void)
+/*
+ * Save a call chain from the @caller of an exported call on; return 0 if that is not
+ * possible here.
+ */
+static noinline u32 save_stack(unsigned long caller)
 {
 	unsigned long entries[MAX_DEPTH];
 	unsigned int nr, ours;
@@ -246,9 +249,10 @@ static noinline u32 save_stack(void)
 		return 0;
 	nr = bsa_stack_trace(entries, ARRAY_SIZE(entries), 2);
 	/* The way from there to here is of no interest. */
-	for (ours = 0; ours < nr; ours++)
-		if (!within_module_core(entries[ours], THIS_MODULE))
-			break;
+	for (ours = 0; ours < nr && entries[ours] != caller; ours++)
+		;
+	if (ours == nr)
+		ours = 0;
 	/* May the stack depot ask the kernel for memory? */
 	may_alloc = preemptible() || (!IS_ENABLED(CONFIG_PREEMPT_COUNT) &&
 				      in_task() && !irqs_disabled());
@@ -262,7 +266,7 @@ void bsa_set_track(struct bsa_heap *heap, struct bsa_track *track,
 	u32 stack = 0;
 
 	if (bsa_debug_flag(heap, BSA_DEBUG_OWNER))
-		stack = save_stack();
+		stack = save_stack(caller);
 	/* Addresses of code are within 2 GiB of each other. */
 	track->where = stack ?: caller - (unsigned long)bsa_report;
 	track->is_stack = stack;

@@ -99,6 +99,8 @@ static void large_memory_is_cleared_where_others_may_run(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_PREEMPTION))
 		kunit_skip(test, "nobody is preempted in this kernel");
+	if (!IS_ENABLED(CONFIG_HIGH_RES_TIMERS))
+		kunit_skip(test, "nobody sleeps for less than a tick in this kernel");
 	bsa_test_set_cpu(test, 0);
 	task = attack_thread(test, 0, want_the_cpu, NULL);
 	sched_set_fifo(task);

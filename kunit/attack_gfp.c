@@ -243,8 +243,10 @@ static void *realloc_nothing(gfp_t gfp)
 /*
  * The console need not show what is provoked; the log has it. What waits for the
  * console is shown, or not, when somebody has and releases it; and a line without an
- * end, as the result of a test is, waits for the next one.
+ * end, as the result of a test is, waits for the next one. A console may have a thread
+ * of its own, too.
  */
+#define CONSOLE_MS	100
 
 static int mute_console(struct kunit *test)
 {
@@ -253,6 +255,7 @@ static int mute_console(struct kunit *test)
 	kunit_info(test, "the console does not show what follows\n");
 	console_lock();
 	console_unlock();
+	msleep(CONSOLE_MS);
 	console_loglevel = CONSOLE_LOGLEVEL_SILENT;
 	return level;
 }
@@ -261,6 +264,7 @@ static void unmute_console(int level)
 {
 	console_lock();
 	console_unlock();
+	msleep(CONSOLE_MS);
 	console_loglevel = level;
 }
 

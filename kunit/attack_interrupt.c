@@ -21,7 +21,7 @@
 #include <linux/objtool.h>
 #include <linux/sizes.h>
 
-#ifdef CONFIG_X86
+#ifdef CONFIG_X86_LOCAL_APIC
 #include <asm/debugreg.h>
 #include <asm/linkage.h>
 #include <asm/processor.h>
@@ -274,6 +274,7 @@ static void interrupt_and_allocate(struct kunit *test, void (*use)(struct bsa_he
 	static const size_t sizes[] = { 64, 512, 2048, 4 * PAGE_SIZE };
 	unsigned int i;
 
+	bsa_test_needs_module(test);
 	KUNIT_ASSERT_EQ(test, register_die_notifier(&steps), 0);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		interrupt_each_function(test, use, sizes[i]);

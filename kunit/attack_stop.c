@@ -123,6 +123,7 @@ static void start_stops(struct kunit *test)
 {
 	attack_needs_plain_heaps(test);
 	attack_needs_cpus(test, 3);
+	bsa_test_needs_module(test);
 	memset(&stop, 0, sizeof(stop));
 	bsa_test_start_contexts(test, stop_here, BIT(BSA_STEP));
 }

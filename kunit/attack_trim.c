@@ -299,6 +299,7 @@ static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 	struct file *file;
 	unsigned int i;
 	size_t nr;
+	int err;
 
 	attack_needs_cpus(test, 3);
 	smp_call_function_single(1, start_timer, NULL, true);
@@ -313,7 +314,10 @@ static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 		task = attack_thread(test, 1, write_all_the_while, file);
 		udelay(5 * (i % 100));
 		KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
-		KUNIT_EXPECT_EQ(test, kthread_stop(task), -EIO);
+		err = kthread_stop(task);
+		/* On a slow machine it may not have begun. */
+		if (err != -EINTR)
+			KUNIT_EXPECT_EQ(test, err, -EIO);
 		close_now(file);
 	}
 }

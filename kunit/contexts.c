@@ -251,7 +251,7 @@ void bsa_nmi_here(void)
 }
 
 /* Here, since bsa_soak includes all of this. */
-#if defined(CONFIG_X86)
+#if defined(CONFIG_X86_LOCAL_APIC)
 #include "contexts_x86.c"
 #elif defined(CONFIG_ARM64)
 #include "contexts_arm64.c"

@@ -38,7 +38,7 @@ void bsa_nmi_here(void);
 bool bsa_nmi_arrives(void);
 void bsa_step_arrives(void);
 
-#if defined(CONFIG_X86) || defined(CONFIG_ARM64)
+#if defined(CONFIG_X86_LOCAL_APIC) || defined(CONFIG_ARM64)
 unsigned long bsa_nmis_start(void);
 void bsa_nmis_stop(void);
 void bsa_nmi_send(unsigned int cpu);
@@ -57,7 +57,7 @@ static inline void bsa_nmi_send(unsigned int cpu)
 }
 #endif
 
-#ifdef CONFIG_X86
+#ifdef CONFIG_X86_LOCAL_APIC
 void bsa_step_begin(void);
 void bsa_step_last(void);
 unsigned long bsa_step_ip(void);

@@ -402,6 +402,7 @@ static void debug_objects_are_listed_by_call_chain(struct kunit *test)
 {
 	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
 	struct seq_file m = { .size = SZ_16K };
+	unsigned long chain[8];
 	void *ptrs[8];
 	unsigned int i;
 	char *large;
@@ -418,8 +419,10 @@ static void debug_objects_are_listed_by_call_chain(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, large, m.buf);
 	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf, "debug_allocates"));
 	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf, "7 objects, 700 bytes"));
-	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf,
-					   "debug_objects_are_listed"));
+	/* Some kernels know of no more than the caller. */
+	if (BSA_HAS_STACKS && bsa_stack_trace(chain, ARRAY_SIZE(chain), 0) > 1)
+		KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf,
+						   "debug_objects_are_listed"));
 
 	/* Whoever leaks it is named in the log. */
 	KUNIT_EXPECT_EQ(test, bsa_heap_destroy(heap), -EBUSY);
@@ -666,6 +669,9 @@ static void debug_reports_with_interrupts_on(struct kunit *test)
 	void *ptrs[NR_DAMAGED];
 	unsigned int i;
 
+	/* There has to be somebody who runs meanwhile. */
+	if (!IS_ENABLED(CONFIG_PREEMPTION))
+		bsa_test_needs_cpus(test, 2);
 	/* Free objects are overwritten; the slab becomes pages again. */
 	for (i = 0; i < NR_DAMAGED; i++)
 		ptrs[i] = get(test, heap, 100);

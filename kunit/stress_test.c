@@ -1847,12 +1847,13 @@ static void overtake(struct kunit *test, unsigned int cpu, size_t size,
 static void second_free_may_be_overtaken_at_every_instruction(struct kunit *test)
 {
 	static const struct {
-		u16 size;
-		u16 other_size;
+		u32 size;
+		u32 other_size;
 	} cases[] = { { 8, PAGE_SIZE }, { 8, 16 }, { 64, 128 }, { 384, 768 } };
 	unsigned int i, cpu;
 
 	bsa_test_needs_cpus(test, 3);
+	bsa_test_needs_module(test);
 	/* The one would report an innocent, the other would stop for good. */
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
 		kunit_skip(test, "KASAN and kmemleak learn of frees that are refused later");

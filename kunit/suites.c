@@ -13,7 +13,8 @@ module_param(filter, charp, 0444);
 MODULE_PARM_DESC(filter, "glob of the tests, or of the suites, to run (default: all)");
 
 /* What kunit_test_suites() does, with a name for the array. */
-__kunit_test_suites(suites, &bsa_reserve_suite, &bsa_buddy_suite,
+__kunit_test_suites(suites, &bsa_boot_suite,
+		    &bsa_reserve_suite, &bsa_buddy_suite,
 		    &bsa_slab_suite, &bsa_heap_suite, &bsa_life_suite,
 		    &bsa_misuse_suite, &bsa_debug_suite, &bsa_stress_suite,
 		    &bsa_attack_size_suite, &bsa_attack_frees_suite,

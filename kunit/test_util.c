@@ -123,6 +123,8 @@ int bsa_test_init(struct kunit *test)
 
 	if (!bsa_test_is_chosen(test))
 		kunit_skip(test, "not in FILTER");
+	if (!stats.sections)
+		kunit_skip(test, "the default heap has no memory");
 	if (bsa_default_heap.debug && is_plain_only(test->name))
 		kunit_skip(test, "not with debug=");
 	own = kunit_kzalloc(test, sizeof(*own), GFP_KERNEL);
@@ -254,6 +256,16 @@ unsigned long bsa_test_start_contexts(struct kunit *test,
 }
 
 /**
+ * bsa_test_needs_module - skip the test where bsa is a part of the kernel
+ * @test: the test; it asks whether code is bsa's
+ */
+void bsa_test_needs_module(struct kunit *test)
+{
+	if (IS_BUILTIN(CONFIG_BSA))
+		kunit_skip(test, "needs bsa as a module");
+}
+
+/**
  * bsa_test_set_cpu - move to another CPU
  * @test: the test; it is skipped if there is no such CPU
  * @cpu: from here on the test really runs on this one, and nowhere else
@@ -351,12 +363,15 @@ void *bsa_test_high_memory(struct kunit *test, size_t size)
 	unsigned int tries;
 	void *ptr;
 
+	if (virt_to_phys(high_memory - 1) < SZ_4G)
+		kunit_skip(test, "this machine has no memory above 4 GiB");
 	for (tries = 0; tries < 64; tries++) {
 		ptr = bsa_test_memory(test, size, GFP_KERNEL);
 		if (virt_to_phys(ptr) >= SZ_4G)
 			return ptr;
 	}
-	kunit_skip(test, "no memory above 4 GiB");
+	KUNIT_FAIL(test, "no memory above 4 GiB: this machine is too small");
+	KUNIT_ASSERT_LT(test, tries, 64U);
 	return NULL;
 }
 

@@ -25,6 +25,7 @@
 /* Failures are what many tests want, so the log need not tell. */
 #define BSA_TEST_GFP	(GFP_KERNEL | __GFP_NOWARN)
 
+extern struct kunit_suite bsa_boot_suite;
 extern struct kunit_suite bsa_reserve_suite;
 extern struct kunit_suite bsa_buddy_suite;
 extern struct kunit_suite bsa_slab_suite;
@@ -57,6 +58,7 @@ void bsa_test_needs_hotplug(struct kunit *test);
 unsigned long bsa_test_start_contexts(struct kunit *test,
 				      void (*fn)(enum bsa_context context),
 				      unsigned long needed);
+void bsa_test_needs_module(struct kunit *test);
 void bsa_test_set_cpu(struct kunit *test, unsigned int cpu);
 void bsa_test_call_in_irq(struct kunit *test, void (*fn)(void *data),
 			  void *data);

@@ -17,7 +17,7 @@ prefix := $(DESTDIR)/usr/src/bsa-$(version)
 unsigned = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 
 .PHONY: modules install clean clean-cache help run shell check check-debug check-all \
-	configs bench model lint
+	check-tree configs bench model lint
 
 modules: $(KDIR)/Makefile
 	+$(kbuild) modules
@@ -55,6 +55,9 @@ check-all:
 configs:
 	@scripts/configs.sh $(CONFIG)
 
+check-tree:
+	@env -u ARCH scripts/into-tree-test.sh $(or $(KERNEL),7.3) $(ARCH)
+
 bench:
 	@scripts/bench.sh '$(KERNEL)' $(MODE)
 
@@ -75,6 +78,7 @@ help:
 	@echo 'make check-debug  the same, in kernels that watch more closely'
 	@echo 'make configs      builds it for kernels configured in other ways, without a warning'
 	@echo 'make check-all    all of these on each kernel and machine: hours'
+	@echo 'make check-tree   the same, built into a kernel, with its kunit.py'
 	@echo 'make bench        what the calls cost, beside those of the kernel'
 	@echo 'make model        a model of what needs no lock, checked exhaustively by spin'
 	@echo 'make lint         checkpatch, sparse, kernel-doc, shellcheck'
@@ -83,7 +87,8 @@ help:
 	@echo 'KERNEL=6.1|6.12|7.3  the kernel of run, shell, check and bench (6.1 on Debian 12,'
 	@echo '                  6.12 on 13); run and shell take 6.1-rt, 6.12-rt, 7.3-rt, too'
 	@echo 'ARCH=arm64|...    the machine of run, shell and check (that of the host): x86_64,'
-	@echo '                  arm64, arm64-16k, arm64-64k, s390x, riscv64, um'
+	@echo '                  arm64, arm64-16k, arm64-64k, s390x, riscv64, um; check-tree'
+	@echo '                  takes um, x86_64 and arm64 (all that it can)'
 	@echo 'CONFIG=kasan|kcsan|rt|zero|fresh|watch|up|lazy|nodebugfs|clang|swtags  that of'
 	@echo '                  check-debug (all); and that of configs'
 	@echo 'ONLY=name         the rows of check-all of that name, machine or kernel'

@@ -63,12 +63,13 @@ void bsa_hold(struct bsa_extent *extent)
 
 /*
  * Is a page still held? free_pages() of several pages may have given it to the
- * kernel, which has reset its flags then, and its count when it is handed out.
+ * kernel, which has reset its flags then, and its count when it is handed out; but not
+ * where it is in the middle of a compound page, which what was reserved never is.
  */
-static bool is_held(struct page *page)
+static bool is_held(const struct bsa_extent *extent, struct page *page)
 {
 	return page_ref_count(page) < 0 &&
-	       (PageReserved(page) || PageCompound(page));
+	       (PageReserved(page) || (!extent->reserved && PageCompound(page)));
 }
 
 /* Has somebody given a page of an extent to the kernel? */
@@ -76,7 +77,7 @@ bool bsa_is_lost(const struct bsa_extent *extent, unsigned long index)
 {
 	struct page *page = pfn_to_page(extent->pfn + index);
 
-	return extent->held && !is_held(page) && !PageReserved(page);
+	return extent->held && !is_held(extent, page) && !PageReserved(page);
 }
 
 /*
@@ -95,7 +96,7 @@ static unsigned long unhold(const struct bsa_extent *extent)
 
 		if (i % 1024 == 0)
 			cond_resched();
-		if (!is_held(page)) {
+		if (!is_held(extent, page)) {
 			freed += bsa_is_lost(extent, i);
 			/* If it is free there, it has no reference, but not fewer. */
 			if (count < 0)

@@ -5,7 +5,8 @@
  *
  * The load fails if a page has got to somebody else. The kernel complains, which
  * is why this is no KUnit test: see scripts/guest/check.sh. With pages=N it frees N
- * pages with free_pages() instead, and keeps its hands off them from then on.
+ * pages with free_pages() instead, keeps its hands off them from then on, and has the
+ * kernel hand some of them out again, as a compound page.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -23,6 +24,7 @@ module_param(pages, uint, 0444);
 
 static const size_t sizes[] = { 8, 512, 2048, PAGE_SIZE, 8 * PAGE_SIZE };
 static void *ptrs[ARRAY_SIZE(sizes)];
+static struct page *again;
 
 static bool is_ours(const void *page)
 {
@@ -67,7 +69,8 @@ static int __init foreign_init(void)
 		if (!ptrs[0])
 			return -ENOMEM;
 		free_pages((unsigned long)ptrs[0], ilog2(pages));
-		return 0;
+		again = alloc_pages(GFP_KERNEL | __GFP_COMP, ilog2(pages) - 1);
+		return again ? 0 : -ENOMEM;
 	}
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ptrs[i] = bsa_alloc(sizes[i], GFP_KERNEL);
@@ -93,8 +96,10 @@ module_init(foreign_init);
 
 static void __exit foreign_exit(void)
 {
-	if (pages)
-		bsa_free_pages(ptrs[0], pages);
+	if (!pages)
+		return;
+	__free_pages(again, ilog2(pages) - 1);
+	bsa_free_pages(ptrs[0], pages);
 }
 module_exit(foreign_exit);
 

@@ -9,9 +9,8 @@
 #include <bsa/debug.h>
 #include <bsa/tools.h>
 #include <bsa/validate.h>
-#include <linux/delay.h>
 #include <linux/err.h>
-#include <linux/kthread.h>
+#include <linux/hrtimer.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
@@ -643,35 +642,23 @@ static void reports_are_counted_by_kind(struct kunit *test)
 
 /* Reports are made while interrupts come. */
 static struct bsa_heap *reporting_heap;
+static struct hrtimer report_timer;
 static atomic_t came_while_reporting;
-static atomic_t came;
 
-static void look_at_report(void *unused)
+static enum hrtimer_restart look_at_report(struct hrtimer *timer)
 {
-	atomic_inc(&came);
 	if (test_bit(0, &reporting_heap->debug->reporting))
 		atomic_inc(&came_while_reporting);
-}
-
-static int interrupt_cpu_0(void *unused)
-{
-	while (!kthread_should_stop()) {
-		smp_call_function_single(0, look_at_report, NULL, true);
-		cpu_relax();
-	}
-	return 0;
+	hrtimer_forward_now(timer, 200 * NSEC_PER_USEC);
+	return HRTIMER_RESTART;
 }
 
 static void debug_reports_with_interrupts_on(struct kunit *test)
 {
 	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
-	struct task_struct *task;
 	void *ptrs[NR_DAMAGED];
 	unsigned int i;
 
-	/* There has to be somebody who runs meanwhile. */
-	if (!IS_ENABLED(CONFIG_PREEMPTION))
-		bsa_test_needs_cpus(test, 2);
 	/* Free objects are overwritten; the slab becomes pages again. */
 	for (i = 0; i < NR_DAMAGED; i++)
 		ptrs[i] = get(test, heap, 100);
@@ -683,16 +670,13 @@ static void debug_reports_with_interrupts_on(struct kunit *test)
 	}
 	reporting_heap = heap;
 	atomic_set(&came_while_reporting, 0);
-	atomic_set(&came, 0);
-	task = kthread_create(interrupt_cpu_0, NULL, "bsa_interrupt");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	kthread_bind(task, 1);
-	wake_up_process(task);
-	/* They come from here on. */
-	while (!atomic_read(&came))
-		msleep(20);
+	/* On the CPU that makes the reports. */
+	bsa_test_set_cpu(test, 0);
+	hrtimer_setup(&report_timer, look_at_report, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&report_timer, 0, HRTIMER_MODE_REL_PINNED_HARD);
 	bsa_test_count_free_pages(test, heap);
-	kthread_stop(task);
+	hrtimer_cancel(&report_timer);
 	KUNIT_EXPECT_GE(test, found(heap, BSA_FOUND_FREE), 1);
 	KUNIT_EXPECT_GT(test, atomic_read(&came_while_reporting), 0);
 }

@@ -21,7 +21,7 @@ variables=$(sed -n 's/^# Built with: //p' "$configs/$config.config")
 below=$(sed -n 's/^# On top of: //p' "$configs/$config.config")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-config | grep = >"$work/needs"
+config | grep '=' >"$work/needs"
 config | grep ' is not set$' >"$work/lacks" || true
 fragments=("$work/needs")
 for name in base $below "$config"; do

@@ -54,10 +54,12 @@ if [[ ! -e $SCRIPTS/arch/$ARCH.sh ]]; then
 	exit 1
 fi
 export ARCH
-oldest= console=null flavour= memory=6G
+# shellcheck disable=SC2034 # the scripts use them
+oldest='' console=null flavour='' memory=6G
 # shellcheck source=arch/x86_64.sh
 . "$SCRIPTS/arch/$ARCH.sh"
-[[ ${ARCH%-*} != "$host" ]] || cross=
+# shellcheck disable=SC2034
+[[ ${ARCH%-*} != "$host" ]] || cross=''
 
 say() {
 	printf 'bsa: %s\n' "$*" >&2

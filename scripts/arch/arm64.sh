@@ -6,15 +6,14 @@
 
 # shellcheck disable=SC2034 # the scripts use them
 arch=arm64 cross=aarch64-linux-gnu- debian=arm64 flavour=arm64 kernels=(6.12 7.3)
-# shellcheck disable=SC2034
 emulator=qemu-system-arm image=arch/arm64/boot/Image tty=ttyAMA0
 
 append="earlycon keep_bootcon irqchip.gicv3_pseudo_nmi=1"
 
 # Emulated, signatures of pointers would take most of the time.
 machine() {
-	qemu=(qemu-system-aarch64 -machine virt,gic-version=3)
-	[[ $ACCEL == kvm ]] && cpu=host || cpu=max,pauth-impdef=on
+	qemu=(qemu-system-aarch64 -machine "virt,gic-version=3")
+	[[ $ACCEL == kvm ]] && cpu=host || cpu="max,pauth-impdef=on"
 }
 
 config() {

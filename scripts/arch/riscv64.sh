@@ -6,7 +6,6 @@
 # Debian 12 has it not.
 # shellcheck disable=SC2034 # the scripts use them
 arch=riscv cross=riscv64-linux-gnu- debian=riscv64 flavour=riscv64 kernels=(6.12 7.3) oldest=trixie
-# shellcheck disable=SC2034
 emulator=qemu-system-misc image=arch/riscv/boot/Image tty=ttyS0
 
 append="earlycon=sbi keep_bootcon"

@@ -5,9 +5,8 @@
 # boots in a second. Sourced by lib.sh, which says what each of these is.
 
 # shellcheck disable=SC2034 # the scripts use them
-arch=um cross= debian=amd64 flavour= kernels=(7.3)
-# shellcheck disable=SC2034
-emulator= image=linux tty=tty0 console=tty0 memory=3G
+arch=um cross='' debian=amd64 flavour='' kernels=(7.3)
+emulator='' image=linux tty=tty0 console=tty0 memory=3G
 
 # A reboot would start it again.
 append="con=null root=none noreboot"

@@ -5,7 +5,6 @@
 
 # shellcheck disable=SC2034 # the scripts use them
 arch=x86 cross=x86_64-linux-gnu- debian=amd64 flavour=amd64 kernels=(6.1 6.12 7.3)
-# shellcheck disable=SC2034
 emulator=qemu-system-x86 image=arch/x86/boot/bzImage tty=ttyS0
 
 # The real console of 6.1 takes a spinlock that may sleep on PREEMPT_RT, and with

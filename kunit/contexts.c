@@ -20,7 +20,6 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 
-
 /**
  * struct source - where the interruptions of one CPU come from
  * @timer: goes off soon after it was started, and sets off others

@@ -21,7 +21,7 @@ run) packages=("${modules[@]}" "${guest[@]}") ;;
 check | bench) packages=("${modules[@]}" "${guest[@]}" "${build[@]}" python3) ;;
 configs) packages=("${modules[@]}" "${build[@]}" python3 clang lld llvm) ;;
 model) packages=(gcc libc6-dev patch spin xz-utils) ;;
-lint) packages=("${modules[@]}" python3 sparse shellcheck) ;;
+lint) packages=("${modules[@]}" "${build[@]}" python3 sparse shellcheck) ;;
 *) die "setup.sh: no job is called $job" ;;
 esac
 

@@ -112,6 +112,7 @@ struct bsa_page {
 	unsigned long unused[BSA_REMOTE - 7];
 	unsigned long remote0;
 };
+
 static_assert(sizeof(struct bsa_page) == BSA_PAGE_BYTES);
 static_assert(offsetof(struct bsa_page, remote0) ==
 	      offsetof(struct bsa_page, free0) +

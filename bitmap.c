@@ -207,7 +207,7 @@ unsigned long bsa_bitmap_trim(struct bsa_buddy *buddy)
 	}
 	if (list_empty(&blocks))
 		return 0;
-	/* Frees look bitmaps up with preemption off. */
+	/* Frees look bitmaps up with preemption off (model/litmus/trim-vs-free.litmus). */
 	synchronize_rcu();
 	list_for_each_entry_safe(block, next, &blocks, list) {
 		bsa_poison(bsa_page_address(buddy, block),

@@ -250,10 +250,15 @@ void bsa_buddy_shrink(struct bsa_buddy *buddy, struct bsa_page *page,
  */
 void bsa_buddy_defer(struct bsa_buddy *buddy, struct bsa_page *page)
 {
-	/* A cmpxchg() that fails orders nothing. Pairs with xchg() in bsa_buddy_catch_up(). */
+	/*
+	 * A cmpxchg() that fails orders nothing. Pairs with xchg() in
+	 * bsa_buddy_catch_up() (model/litmus/defer-block-vs-catch-up.litmus).
+	 */
 	smp_mb();
+	/* After a free, too (model/litmus/defer-slab-vs-catch-up.litmus). */
 	if (cmpxchg(&page->node.next, BSA_NOT_DEFERRED, NULL) ==
 	    BSA_NOT_DEFERRED)
+		/* All that was done to it comes first (model/litmus/defer-hands-over.litmus). */
 		llist_add(&page->node, &buddy->deferred);
 }
 
@@ -272,12 +277,17 @@ unsigned int bsa_buddy_catch_up(struct bsa_buddy *buddy,
 	if (!bsa_buddy_has_deferred(buddy) || !bsa_lock(&buddy->lock, flags))
 		return 0;
 	for (; left && bsa_buddy_has_deferred(buddy); left--) {
+		/* Pairs with llist_add() (model/litmus/defer-hands-over.litmus). */
 		if (!buddy->pending)
 			WRITE_ONCE(buddy->pending,
 				   llist_del_all(&buddy->deferred));
 		page = llist_entry(buddy->pending, struct bsa_page, node);
 		WRITE_ONCE(buddy->pending, page->node.next);
-		/* A full barrier: what comes from here on is deferred anew. */
+		/*
+		 * A full barrier: what comes from here on is deferred anew
+		 * (model/litmus/defer-block-vs-catch-up.litmus,
+		 * model/litmus/defer-slab-vs-catch-up.litmus).
+		 */
 		xchg(&page->node.next, BSA_NOT_DEFERRED);
 		if (READ_ONCE(page->state) == BSA_PAGE_DEFERRED)
 			free_block(buddy->section[page->section], page);
@@ -392,7 +402,7 @@ void bsa_buddy_publish(struct bsa_section *section)
 	if (section->low)
 		WRITE_ONCE(buddy->nr_orders[1],
 			   max(buddy->nr_orders[1], nr_orders));
-	/* Pairs with bsa_buddy_owns(): the section first, then its number. */
+	/* The section first, then its number (model/litmus/publish-section.litmus). */
 	smp_store_release(&buddy->nr_sections, section->id + 1);
 	bsa_unlock(&buddy->lock, flags);
 }

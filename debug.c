@@ -115,7 +115,10 @@ static bool hold(const struct bsa_object *object)
 	return fits;
 }
 
-/* Give back below all that is kept. Not from NMI. */
+/*
+ * Give back below all that is kept. Not from NMI. No order is needed: nothing goes with
+ * a slot that is exchanged.
+ */
 void bsa_debug_let_go(struct bsa_heap *heap)
 {
 	void **choice = &heap->debug->choice[0][0], *slot;
@@ -136,7 +139,7 @@ void bsa_debug_let_go(struct bsa_heap *heap)
 
 /*
  * Allocate below. With random slots, exchange what comes from there for a random one
- * of those that are kept, until there is one.
+ * of those that are kept, until there is one. No order is needed, as above.
  */
 static void *alloc_below(struct bsa_heap *heap, const struct demand *d,
 			 gfp_t gfp)

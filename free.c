@@ -51,7 +51,10 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	class = slab->class;
 	if (likely(bsa_slab_put_one(slab, mark, ptr))) {
 		__this_cpu_inc(cpu->slabs.frees[class]);
-		/* Who finds the mark gone in take_away() has got the bit before. */
+		/*
+		 * Who finds the mark gone in take_away() has got the bit before
+		 * (model/litmus/mark-outlasts-put.litmus).
+		 */
 		smp_wmb();
 		__this_cpu_write(cpu->slabs.mark, mark);
 		preempt_enable();
@@ -92,7 +95,10 @@ static __always_inline bool free_remote(struct bsa_heap *heap,
 		return false;
 	if (BSA_WATCHED)
 		bsa_take_back(ptr, bsa_class_size(slab->class));
-	/* A full barrier; pairs with smp_mb() in bsa_slabs_place(). */
+	/*
+	 * A full barrier; pairs with smp_mb() in bsa_slabs_place()
+	 * (model/litmus/free-vs-place.litmus, model/litmus/free-vs-move.litmus).
+	 */
 	if (unlikely(test_and_set_bit(index, free + BSA_REMOTE)))
 		return false;
 	if (own)
@@ -236,7 +242,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 					  min_t(size_t, nr, BULK_BATCH),
 					  (const void * const *)ptrs);
 		c->slabs.frees[class] += freed;
-		/* As in free_fast(). */
+		/* As in free_fast() (model/litmus/mark-outlasts-put.litmus). */
 		smp_wmb();
 		WRITE_ONCE(c->slabs.mark, mark);
 	}

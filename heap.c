@@ -248,7 +248,7 @@ static void exit_heap(struct bsa_heap *heap, bool keep)
 {
 	unsigned long freed;
 
-	/* The last frees may still be looking at a slab. */
+	/* The last frees may still look at a slab (model/litmus/trim-vs-free.litmus). */
 	synchronize_rcu();
 	bsa_buddy_destroy(&heap->buddy);
 	bsa_print_missed(heap, &heap->reported);

@@ -71,7 +71,7 @@ static void set_leaf(unsigned long granule, struct bsa_leaf *leaf)
 	struct bsa_pagemap *map;
 
 	for (map = bsa_pagemap; map && granule < map->nr; map = map->older)
-		/* Pairs with the address dependency in bsa_page_of(). */
+		/* For bsa_page_of() (model/litmus/map-grows.litmus). */
 		smp_store_release(&map->leaf[granule],
 				  leaf_origin(leaf, granule));
 }
@@ -132,7 +132,7 @@ int bsa_pagemap_grow(unsigned long nr)
 	memcpy(map->leaf, old->leaf, old->nr * sizeof(old->leaf[0]));
 	for (i = old->nr; i < nr; i++)
 		map->leaf[i] = leaf_origin(&bsa_no_leaf, i);
-	/* Pairs with the address dependency in bsa_page_of(). */
+	/* For bsa_page_of() (model/litmus/map-grows.litmus). */
 	smp_store_release(&bsa_pagemap, map);
 	return 0;
 }
@@ -195,7 +195,7 @@ void bsa_pagemap_add(struct bsa_range *range)
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	for (i = 0; i < range->nr_pages; i++)
-		/* Pairs with the address dependency in bsa_page_of(). */
+		/* For bsa_page_of() (model/litmus/map-grows.litmus). */
 		smp_store_release(map_entry(range->start + (i << PAGE_SHIFT)),
 				  &range->pages[i]);
 	list_add_tail(&range->node, &bsa_ranges);
@@ -239,6 +239,7 @@ void bsa_pagemap_sync(void)
 		set_leaf(i, &bsa_no_leaf);
 		list_add(&virt_to_page(leaf)->lru, &unused);
 	}
+	/* As frees do (model/litmus/trim-vs-free.litmus). */
 	synchronize_rcu();
 	list_for_each_entry_safe(page, next, &unused, lru)
 		__free_page(page);

@@ -53,7 +53,7 @@ static void move_all_full(struct bsa_cpu *c)
 	unsigned long done, nr;
 	unsigned int i, nr_sections;
 
-	/* Pairs with bsa_buddy_publish(). */
+	/* Pairs with bsa_buddy_publish() (model/litmus/publish-section.litmus). */
 	nr_sections = smp_load_acquire(&buddy->nr_sections);
 	for (i = 0; i < nr_sections; i++) {
 		range = &buddy->section[i]->range;

@@ -87,7 +87,7 @@ static u64 next_mark(const struct bsa_object *object, u64 mark,
  */
 static void read_record(struct bsa_object *object)
 {
-	/* Pairs with bsa_record_set(), as the second look at it does. */
+	/* Pairs with bsa_record_set() (model/litmus/record-set-vs-read.litmus). */
 	u64 mark = smp_load_acquire(&object->record->mark);
 
 	object->state = BSA_RECORD_NONE;
@@ -97,7 +97,7 @@ static void read_record(struct bsa_object *object)
 		return;
 	/* Whatever was read is worth nothing if the mark has changed. */
 	data_race(object->was = *object->record);
-	/* As above. */
+	/* Before the second look at the mark (model/litmus/record-vs-copy.litmus). */
 	smp_rmb();
 	object->was.mark = mark;
 	object->state = READ_ONCE(object->record->mark) == mark ?
@@ -145,7 +145,10 @@ bool bsa_record_locate(struct bsa_heap *heap, const void *ptr,
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_record_locate);
 
-/* Claim an object that is as it was; of several who do so only one gets true. */
+/*
+ * Claim an object that is as it was; of several who do so only one gets true. Bytes
+ * change afterwards (model/litmus/record-claim-vs-copy.litmus).
+ */
 bool bsa_record_claim(const struct bsa_object *object)
 {
 	u64 mark = object->was.mark;
@@ -160,9 +163,9 @@ void bsa_record_set(const struct bsa_object *object,
 {
 	u64 mark = READ_ONCE(object->record->mark);
 
-	/* Whoever sees the state finds the rest complete. */
+	/* The rest is complete (model/litmus/record-set-vs-read.litmus). */
 	smp_store_release(&object->record->mark, next_mark(object, mark, state));
-	/* And whoever sees bytes that are written next finds the state. */
+	/* And bytes that are written next come later (model/litmus/record-vs-copy.litmus). */
 	smp_wmb();
 }
 
@@ -289,12 +292,18 @@ static bool look(const struct bsa_object *object, struct bsa_found *found)
 	if ((object->state != BSA_RECORD_LIVE &&
 	     object->state != BSA_RECORD_FREE) || !find_damage(object, found))
 		return false;
-	/* Who has changed bytes since had changed a mark before: a slot's, */
+	/*
+	 * Who has changed bytes since had changed a mark before: a slot's,
+	 * (model/litmus/record-vs-copy.litmus)
+	 */
 	smp_rmb();
 	if (object->is_block && object->state == BSA_RECORD_FREE &&
 	    next_slot(object->heap, object->start, object->end, &slot))
 		return false;
-	/* or this one. Before a slot's is wiped, that of its page changes. */
+	/*
+	 * or this one. Before a slot's is wiped, that of its page changes
+	 * (model/litmus/sweep-vs-check-page.litmus).
+	 */
 	smp_rmb();
 	return READ_ONCE(object->record->mark) == object->was.mark;
 }
@@ -341,10 +350,16 @@ static void sweep(const struct bsa_object *memory, unsigned long caller)
 			bsa_report(&slot, &found, caller);
 		spoil_page(heap, slot.start);
 		spoil_page(heap, slot.record);
-		/* A full barrier. If it is gone by now, it is. */
+		/*
+		 * A full barrier (model/litmus/sweep-vs-check-page.litmus). If it
+		 * is gone by now, it is.
+		 */
 		cmpxchg(&slot.record->mark, slot.was.mark, 0);
 	}
-	/* Whoever finds no record finds that its pages are not poison. */
+	/*
+	 * Whoever finds no record finds that its pages are not poison
+	 * (model/litmus/sweep-vs-check-page.litmus).
+	 */
 	smp_rmb();
 }
 

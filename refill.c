@@ -118,7 +118,10 @@ void bsa_look(struct bsa_heap *heap, struct bsa_page *slab)
 			bsa_buddy_defer(&heap->buddy, slab);
 			return;
 		}
-		/* Whoever finds its new owner finds that it is active. */
+		/*
+		 * Whoever finds its new owner finds that it is active
+		 * (model/litmus/look-vs-activate.litmus).
+		 */
 		owner = smp_load_acquire(&slab->owner) & ~BSA_OWNER_FULL;
 		if (owner == c->slabs.number)
 			break;
@@ -175,7 +178,7 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 	while (nr < BSA_BATCH && (slab[nr] = bsa_slabs_pop(&c->slabs, class))) {
 		/*
 		 * A free that comes now finds it with its next owner. Pairs with
-		 * smp_load_acquire() in bsa_look().
+		 * smp_load_acquire() in bsa_look() (model/litmus/look-vs-activate.litmus).
 		 */
 		smp_store_release(&slab[nr]->owner, shared->slabs.number);
 		nr++;
@@ -213,7 +216,7 @@ static struct bsa_page *adopt_shared(struct bsa_cpu *c, unsigned int class)
 	if (bsa_lock(&shared->slabs.lock, flags)) {
 		slab = bsa_slabs_pop(&shared->slabs, class);
 		if (slab)
-			/* Pairs with smp_load_acquire() in bsa_look(). */
+			/* For bsa_look() (model/litmus/look-vs-activate.litmus). */
 			smp_store_release(&slab->owner, c->slabs.number);
 		bsa_unlock(&shared->slabs.lock, flags);
 	}

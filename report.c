@@ -51,6 +51,7 @@
 /* Tell how many messages of one kind were not printed. */
 void bsa_print_missed(struct bsa_heap *heap, struct bsa_limit *limit)
 {
+	/* No order is needed: it only counts. */
 	int missed = atomic_xchg(&limit->missed, 0);
 
 	if (missed)
@@ -59,7 +60,7 @@ void bsa_print_missed(struct bsa_heap *heap, struct bsa_limit *limit)
 						  "failures were");
 }
 
-/* May another message of one kind be printed? */
+/* May another message of one kind be printed? No order is needed: it only counts. */
 bool bsa_may_print(struct bsa_heap *heap, struct bsa_limit *limit)
 {
 	unsigned long since = READ_ONCE(limit->since), now = jiffies | 1;
@@ -372,6 +373,7 @@ static noinline void make_report(const struct bsa_object *object,
 	size_t len;
 
 	atomic_long_inc(&debug->found[found->finding]);
+	/* A lock of the kernel's kind. No order is needed besides. */
 	if (test_and_set_bit_lock(0, &debug->reporting)) {
 		atomic_add(print, &heap->reported.missed);
 		return;
@@ -385,6 +387,7 @@ static noinline void make_report(const struct bsa_object *object,
 	}
 	if (print)
 		bsa_print_lines(heap, text);
+	/* No order is needed besides. */
 	clear_bit_unlock(0, &debug->reporting);
 }
 

@@ -221,7 +221,7 @@ int bsa_buddy_section(struct bsa_buddy *buddy, unsigned int index,
 {
 	const struct bsa_section *section;
 
-	/* Pairs with bsa_buddy_publish(). */
+	/* Pairs with bsa_buddy_publish() (model/litmus/publish-section.litmus). */
 	if (index >= smp_load_acquire(&buddy->nr_sections))
 		return -EINVAL;
 	section = buddy->section[index];

@@ -42,7 +42,7 @@
  *   read owner, state, the word        read the bits
  *   if full, or all free: look         partial, empty, full, or nobody's
  *
- * One of the two sees what the other has done (model/litmus/free-vs-place).
+ * One of the two sees what the other has done (model/litmus/free-vs-place.litmus).
  *
  * Whoever frees the last object of a slab that is not active gives it back, also
  * if it is another's. Then no object lives, and no free is under way: of each,
@@ -175,9 +175,9 @@ static enum bsa_page_state state_by_bits(const struct bsa_page *slab)
 	unsigned int i;
 
 	for (i = 0; i < bsa_slab_words(slab); i++) {
-		/* Pairs with smp_store_release() in bsa_slab_put(). */
+		/* For bsa_slab_put() (model/litmus/put-releases.litmus). */
 		free = smp_load_acquire(&slab->free[i]);
-		/* Pairs with test_and_set_bit() in free_remote(). */
+		/* For free_remote() (model/litmus/remote-releases.litmus). */
 		free |= smp_load_acquire(&slab->free[BSA_REMOTE + i]);
 		any |= free & bsa_slab_objects(slab, i);
 		all &= free;
@@ -195,7 +195,7 @@ static unsigned int drain_word(struct bsa_slabs *slabs, unsigned long *word,
 
 	if (READ_ONCE(word[BSA_REMOTE]) == holes)
 		return 0;
-	/* Acquires what was done to the objects before their free. */
+	/* What was done to them comes first (model/litmus/drain-acquires.litmus). */
 	remote = xchg(&word[BSA_REMOTE], holes) & ~holes;
 	conflicts = remote & *word;
 	if (unlikely(conflicts))
@@ -260,7 +260,7 @@ void bsa_slabs_activate(struct bsa_slabs *slabs, struct bsa_page *slab)
 	class->base = bsa_hidden((unsigned long)
 				 bsa_page_address(slabs->buddy, slab));
 	class->refills++;
-	/* From here on a free may find it complete. */
+	/* A free may find it complete now (model/litmus/look-vs-activate.litmus). */
 	smp_store_release(&slab->owner, slabs->number);
 	bsa_slabs_drain(slabs, class);
 	bsa_slabs_next_word(slabs, class);
@@ -293,7 +293,11 @@ static bool take_away(struct bsa_slabs *slabs, struct bsa_page *slab)
 {
 	lockdep_assert_held(&slabs->lock);
 	WRITE_ONCE(slab->owner, BSA_NOBODY);
-	/* Pairs with the mark in free_fast(), as far as it goes without one. */
+	/*
+	 * Pairs with smp_rmb() in bsa_slab_put() (model/litmus/put-vs-take-away.litmus)
+	 * and smp_wmb() in free_fast() (model/litmus/mark-outlasts-put.litmus); with the
+	 * mark there as far as it goes without one (model/litmus/mark-vs-take-away.litmus).
+	 */
 	smp_mb();
 	if (likely(READ_ONCE(slabs->mark) != (unsigned long)slab))
 		return true;
@@ -318,7 +322,10 @@ struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs, struct bsa_page *slab)
 	unlist(slabs, slab);
 	WRITE_ONCE(slab->state, BSA_PAGE_SLAB_FULL);
 	WRITE_ONCE(slab->owner, slabs->number | BSA_OWNER_FULL);
-	/* Pairs with test_and_set_bit() in free_remote(); see above. */
+	/*
+	 * Pairs with test_and_set_bit() in free_remote(), see above
+	 * (model/litmus/free-vs-place.litmus, model/litmus/free-vs-move.litmus).
+	 */
 	smp_mb();
 	state = state_by_bits(slab);
 	if (state == BSA_PAGE_SLAB_FULL)
@@ -342,7 +349,10 @@ struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs, struct bsa_page *slab)
 	WRITE_ONCE(shelf->nr_partial, shelf->nr_partial + 1);
 listed:
 	WRITE_ONCE(slab->state, state);
-	/* From here on the owner frees into it without a look at its list. */
+	/*
+	 * From here on the owner frees into it without a look at its list.
+	 * No order is needed: whatever state it finds, it is not active.
+	 */
 	smp_store_release(&slab->owner, slabs->number);
 	return NULL;
 }

@@ -106,7 +106,7 @@ static struct bsa_stats plain_stats(struct bsa_heap *heap)
 		stats.failures += READ_ONCE(c->failures);
 	}
 	stats.allocs = stats.live_objects + blocks;
-	/* What is counted below was done after what is counted above. */
+	/* Two rounds. No order is needed: the sum is exact when nobody calls. */
 	smp_rmb();
 	while ((c = bsa_percpu_next(heap, c))) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++)

@@ -76,6 +76,7 @@ static atomic_long_t freed_in_nmi[2048];
 static atomic_t nr_freed_in_nmi;
 static DEFINE_RAW_SPINLOCK(forget_lock);
 
+/* No order is needed: nothing goes with an address. */
 static void note_freed(const void *ptr)
 {
 	unsigned int i;
@@ -91,6 +92,7 @@ static void note_freed(const void *ptr)
 	pr_warn_once("too many frees from NMI: kmemleak does not know of all\n");
 }
 
+/* No order is needed, as above. */
 static void forget_noted(void)
 {
 	unsigned long flags;

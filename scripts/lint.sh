@@ -17,6 +17,7 @@ headers=$("$SCRIPTS/headers.sh" "$kernel")
 newest=$("$SCRIPTS/kernel.sh" "${kernels[-1]}" check prepare)
 cd "$TOP" || exit
 mapfile -t sources < <(find . -name '*.[ch]' -not -name '*.mod.c' | sort)
+module=(*.c include/bsa/*.h)
 mapfile -t shell < <(grep -rlE '^#(!.*sh| shellcheck shell=)' scripts .ci | sort)
 
 # No file of the module is longer than this, except those that are still to be cut.
@@ -93,6 +94,51 @@ explained_races() {
 }
 
 # shellcheck disable=SC2317
+# Whatever orders memory follows a comment, or else its function does, that names its
+# litmus test, or says "No order is needed".
+explained_orders() {
+	awk -v order='(smp_(mb|rmb|wmb|load_acquire|store_release)|smp_mb__[a-z_]+|[a-z_]*xchg[a-z_]*|test_and_[a-z_]*bit[a-z_]*|clear_bit_unlock|llist_(add|del_all)[a-z_]*|atomic_[a-z_]*(_return|_acquire|_release)|synchronize_rcu)\\(' \
+	    -v named='model/litmus/[a-z-]+[.]litmus|No order is needed' '
+	     FNR == 1 { above = head = ""; inside = 0 }
+	     /^[ \t]*\/?\*/ {
+		if (/\/\*/)
+			text = ""
+		text = text " " $0
+		if (/^( |\/)\*/)
+			head = text
+		else
+			above = text
+		next
+	     }
+	     { sub(/\/\*.*/, "") }
+	     $0 ~ order && (above != "" ? above : head) !~ named {
+		print FILENAME ":" FNR ": no comment names a litmus test for this"
+	     }
+	     /[;{}]$/ { above = "" }
+	     /^\{/ { inside = 1 }
+	     /^\}/ || (/^$/ && !inside) { inside = 0; head = "" }' "${module[@]}"
+}
+
+# shellcheck disable=SC2317
+# Each litmus test that the code names has to be there, and the other way round. One
+# that lacks an order belongs to the test that has it.
+litmus_tests() {
+	local name
+	grep -noE 'model/litmus/[a-z-]+([.]litmus)?' "${module[@]}" |
+		while IFS=: read -r file line name; do
+			[[ -f $name ]] || echo "$file:$line: there is no $name"
+		done
+	for name in model/litmus/*.litmus; do
+		if [[ $name == *-without-* ]]; then
+			[[ -f ${name%%-without-*}.litmus ]] ||
+				echo "$name: there is no ${name%%-without-*}.litmus"
+		else
+			grep -qF "$name" "${module[@]}" || echo "$name: no code names it"
+		fi
+	done
+}
+
+# shellcheck disable=SC2317
 percpu_data() {
 	local bytes
 	bytes=$((0x$(readelf -SW "$work/modules/bsa.ko" |
@@ -113,6 +159,8 @@ check fast_path
 check named_tests
 check short_files
 check explained_races
+check explained_orders
+check litmus_tests
 check percpu_data
 check shellcheck -x "${shell[@]}"
 

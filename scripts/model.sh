@@ -11,7 +11,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=6.12	# whose memory model
+kernel=7.3	# whose memory model
 
 "$SCRIPTS/setup.sh" model
 work=$(mktemp -d)

@@ -186,7 +186,7 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 	const struct bsa_range *range;
 	unsigned int nr;
 
-	/* Pairs with bsa_buddy_publish(): a section that counts is complete. */
+	/* A section that counts is complete (model/litmus/publish-section.litmus). */
 	nr = smp_load_acquire(&buddy->nr_sections);
 	if (page->section >= nr)
 		return false;
@@ -199,8 +199,8 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 /*
  * Take a block from the caller who frees it; @page is that of @addr. Of
  * several callers who free one block only one gets it, then in the state
- * BSA_PAGE_KEPT. All that the caller has stored in the block comes before.
- * Preemption is off. Return false if @addr is not the start of an allocated
+ * BSA_PAGE_KEPT (model/litmus/claim-once.litmus). All that the caller has stored in
+ * the block comes before (model/litmus/claim-vs-alloc.litmus). Preemption is off. Return false if @addr is not the start of an allocated
  * block; bsa_buddy_refusal() tells why.
  */
 static inline bool bsa_buddy_claim(struct bsa_buddy *buddy,

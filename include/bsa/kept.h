@@ -67,6 +67,7 @@ static __always_inline void *bsa_kept_pop(struct bsa_kept *kept, bool low,
 	}
 	if (unlikely(!bsa_lock_enter(&flags)))
 		return NULL;
+	/* Pairs with bsa_kept_push() (model/litmus/kept-push-pop.litmus). */
 	while (unlikely(test_and_set_bit_lock(BSA_KEPT_LOCK_BIT, stack))) {
 		if (in_nmi())
 			goto out;
@@ -78,7 +79,7 @@ static __always_inline void *bsa_kept_pop(struct bsa_kept *kept, bool low,
 	 */
 	addr = (void *)(READ_ONCE(*stack) & PAGE_MASK);
 	*page = bsa_page_of(addr);
-	/* Takes the block off, and unlocks. */
+	/* Takes the block off, and unlocks (model/litmus/kept-pop-push.litmus). */
 	smp_store_release(stack, (*page)->below);
 out:
 	bsa_lock_leave(flags);
@@ -88,7 +89,7 @@ out:
 /*
  * Keep a block, in the state BSA_PAGE_KEPT. Whoever pops it sees all that was
  * done to the block before: cmpxchg() releases, and taking the lock bit
- * acquires. Return false if it is not to be kept.
+ * acquires (model/litmus/kept-push-pop.litmus). Return false if it is not to be kept.
  */
 static __always_inline bool bsa_kept_push(struct bsa_kept *kept,
 					  struct bsa_page *page,

@@ -199,7 +199,7 @@ static __always_inline struct bsa_page *bsa_page_of(const void *ptr)
 {
 	unsigned long offset = (unsigned long)kasan_reset_tag(ptr) - PAGE_OFFSET;
 	unsigned long granule = offset >> BSA_LEAF_SHIFT;
-	/* Pairs with the releases in pagemap.c. */
+	/* Pairs with the releases in pagemap.c (model/litmus/map-grows.litmus). */
 	const struct bsa_pagemap *map = READ_ONCE(bsa_pagemap);
 
 	if (unlikely(granule >= map->nr))

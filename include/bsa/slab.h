@@ -273,7 +273,7 @@ static __always_inline bool bsa_slab_put(struct bsa_page *slab, u32 owner,
 {
 	unsigned long free = READ_ONCE(*word), remote = READ_ONCE(word[BSA_REMOTE]);
 
-	/* Pairs with the store of BSA_NOBODY in take_away(). */
+	/* Pairs with smp_mb() in take_away() (model/litmus/put-vs-take-away.litmus). */
 	smp_rmb();
 	if (unlikely(READ_ONCE(slab->owner) != owner || (free | remote) & bits))
 		return false;
@@ -283,7 +283,7 @@ static __always_inline bool bsa_slab_put(struct bsa_page *slab, u32 owner,
 		return false;
 	while (BSA_WATCHED && nr--)
 		bsa_take_back(ptrs[nr], bsa_class_size(slab->class));
-	/* Pairs with smp_load_acquire() in state_by_bits(). */
+	/* For state_by_bits() (model/litmus/put-releases.litmus). */
 	smp_store_release(word, free);
 	return true;
 }

@@ -45,7 +45,7 @@ result() {
 
 # check DIR NAME PATCH FILE [-DNAME]...: what is left in DIR is "result"
 check() {
-	local dir=$1 name=$2 patch=$3 begin=$SECONDS ok=0 option=-O2 error states
+	local dir=$1 name=$2 patch=$3 begin=$SECONDS ok=0 option=-O2 error shown states
 	shift 3
 	mkdir "$dir"
 	cp "$TOP"/model/*.pml "$dir"
@@ -66,7 +66,10 @@ check() {
 	error=$(sed -n 's/^pan:1: \(.*\) (at depth [0-9]*)$/\1/p' out)
 	if [[ -n $patch ]]; then
 		[[ -n $error ]] && ok=1
-		result $ok "$name is found: ${error:-nothing}"
+		# What is read by way of the store buffer is long.
+		shown=${error:-nothing}
+		((${#shown} <= 100)) || shown=${shown:0:97}...
+		result $ok "$name is found: $shown"
 	else
 		[[ -z $error ]] && grep -q ' errors: 0$' out &&
 			! grep -qE 'max search depth|not completed' out && ok=1

@@ -199,9 +199,10 @@ static inline bool bsa_buddy_owns(struct bsa_buddy *buddy,
 /*
  * Take a block from the caller who frees it; @page is that of @addr. Of
  * several callers who free one block only one gets it, then in the state
- * BSA_PAGE_KEPT (model/litmus/claim-once.litmus). All that the caller has stored in
- * the block comes before (model/litmus/claim-vs-alloc.litmus). Preemption is off. Return false if @addr is not the start of an allocated
- * block; bsa_buddy_refusal() tells why.
+ * BSA_PAGE_KEPT (model/litmus/claim-once.litmus). All that the caller has stored
+ * in the block comes before (model/litmus/claim-vs-alloc.litmus). Preemption is
+ * off. Return false if @addr is not the start of an allocated block;
+ * bsa_buddy_refusal() tells why.
  */
 static inline bool bsa_buddy_claim(struct bsa_buddy *buddy,
 				   struct bsa_page *page, const void *addr)

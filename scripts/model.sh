@@ -116,7 +116,7 @@ for patch in "$TOP"/model/*.patch; do
 done
 
 skipped=0
-if herd=$("$SCRIPTS/herd.sh" 2>"$work/why"); then
+if herd=$("$SCRIPTS/later.sh" herd7 2>"$work/why"); then
 	memory_model=$("$SCRIPTS/source.sh" "$kernel")/tools/memory-model
 	for test in "$TOP"/model/litmus/*.litmus; do
 		start litmus "$herd" "$memory_model" "$test"

@@ -13,7 +13,9 @@ dir=$(echo "$root"/usr/src/linux-headers-*-"$flavour")
 # Its programs are those of the machine that builds.
 if [[ -n $cross ]]; then
 	kbuild=$(basename "$root"/usr/lib/linux-kbuild-*)
-	ln -sfn "$("$SCRIPTS/deb.sh" "$suite" "^$kbuild$")/usr/lib/$kbuild" "$root/usr/lib/$kbuild"
+	own=$("$SCRIPTS/deb.sh" "$suite" "^${kbuild//+/\\+}$")
+	rm -rf "$root/usr/lib/$kbuild"
+	ln -s "$own/usr/lib/$kbuild" "$root/usr/lib/$kbuild"
 fi
 # It is made for /usr/src, and says so once for itself and once for the common part. A
 # cache may be moved.

@@ -183,18 +183,20 @@ module_exit(bsa_exit);
  */
 static int __init bsa_init(void)
 {
-	int err = check_parameters();
+	int err = check_parameters(), unwatched;
 
 	if (err && !IS_BUILTIN(CONFIG_BSA))
 		return err;
 	bsa_alloc_start();
-	if (bsa_percpu_start()) {
+	unwatched = bsa_percpu_start();
+	if (unwatched) {
 		pr_err("cannot watch CPUs come and go\n");
-		return -ENOMEM;
+		if (!IS_BUILTIN(CONFIG_BSA))
+			return unwatched;
 	}
 	bsa_debugfs_init();
 	/* The heap last: when a load fails, nobody has its files open. */
-	err = register_module_notifier(&module_notifier) ?: err ?:
+	err = register_module_notifier(&module_notifier) ?: err ?: unwatched ?:
 	      bsa_heap_start(&bsa_default_heap, size, lowmem, node,
 			     bsa_debug_flags);
 	if (!err)

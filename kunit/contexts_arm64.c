@@ -57,8 +57,7 @@ void bsa_nmi_send(unsigned int cpu)
 static bool start_nmi(struct device_node *gic, unsigned int cpu)
 {
 	int (*request)(unsigned int irq, irq_handler_t handler,
-		       unsigned long flags, const char *name, void *dev) =
-		find_function("request_nmi");
+		       unsigned long flags, const char *name, void *dev);
 	struct irq_fwspec spec = {
 		.fwnode = of_fwnode_handle(gic),
 		.param_count = 3,
@@ -67,6 +66,7 @@ static bool start_nmi(struct device_node *gic, unsigned int cpu)
 	};
 	unsigned int irq = irq_create_fwspec_mapping(&spec);
 
+	request = find_function("request_nmi");
 	if (!irq || !request)
 		return false;
 	if (request(irq, on_nmi, IRQF_PERCPU | IRQF_NO_AUTOEN, "bsa_test",
@@ -105,8 +105,10 @@ unsigned long bsa_nmis_start(void)
 	bool all = true;
 
 	distributor = gic ? of_iomap(gic, 0) : NULL;
-	if (!distributor)
+	if (!distributor) {
+		of_node_put(gic);
 		return 0;
+	}
 	for_each_possible_cpu(cpu)
 		all = all && start_nmi(gic, cpu);
 	of_node_put(gic);

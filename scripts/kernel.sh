@@ -16,6 +16,8 @@
 kernel=$1 config=$2 goal=${3-}
 configs=$TOP/kunit/configs
 
+[[ $kernel != *-rt ]] ||
+	die "KERNEL=$kernel is Debian's, for make run and make shell; CONFIG=rt of make check-debug has PREEMPT_RT"
 [[ -e $configs/$config.config ]] || die "there is no kunit/configs/$config.config"
 variables=$(sed -n 's/^# Built with: //p' "$configs/$config.config")
 below=$(sed -n 's/^# On top of: //p' "$configs/$config.config")

@@ -37,11 +37,12 @@ CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/bsa
 #   kernels        the versions that run there; with oldest, from Debian's oldest on
 #   emulator       Debian's package with its QEMU; empty: it needs none
 #   image          where the kernel is in its build directory
-#   tty console    the console for a person, and the one for scripts: without it, the
-#                  boot console, which takes no lock
-#   append         what else the kernel is told
+#   tty console    the console for a person, and the one for scripts: without it none
+#                  but the boot console, which takes no lock
+#   early append   what the kernel is told for a boot console, and what else
 #   memory         how much it has in "make check", some of it above 4 GiB if it can
-#   machine        sets qemu, a command, and cpu, both by ACCEL
+#   machine cpu    QEMU's command and the CPU that it emulates
+#   user_mode      sets qemu, the command, where no emulator is needed
 #   config         prints options that kernels there need beside those of kunit/configs,
 #                  and those that they lack
 case $(uname -m) in
@@ -55,7 +56,7 @@ if [[ ! -e $SCRIPTS/arch/$ARCH.sh ]]; then
 fi
 export ARCH
 # shellcheck disable=SC2034 # the scripts use them
-oldest='' console=null flavour='' memory=6G
+oldest='' console=null early='' append='' flavour='' memory=6G
 # shellcheck source=arch/x86_64.sh
 . "$SCRIPTS/arch/$ARCH.sh"
 # shellcheck disable=SC2034

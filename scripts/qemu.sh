@@ -30,7 +30,7 @@ if [[ -z ${ACCEL-} ]]; then
 	fi
 fi
 case $ACCEL in
-kvm) accel=(-accel kvm) ;;
+kvm) accel=(-accel kvm) cpu=host ;;
 # Threads: emulated CPUs run side by side, so that races are real.
 tcg) accel=(-accel "tcg,thread=multi") ;;
 # Nothing from outside, not the date nor a random number: runs are the same.
@@ -44,9 +44,9 @@ esac
 
 # Only a person needs the real console where another is as good.
 if [[ ${CONSOLE-} == tty ]]; then
-	append="console=$tty loglevel=4"
+	append+=" console=$tty loglevel=4"
 else
-	append="console=$console loglevel=7 $append"
+	append+=" console=$console loglevel=7 $early"
 fi
 
 # A kernel that is in trouble reboots at once, and -no-reboot makes that the end
@@ -57,14 +57,14 @@ append+=" softlockup_panic=1 ${APPEND-} -- $*"
 # shellcheck disable=SC2206 # several words on purpose
 more=(${QEMU_ARGS-})
 
-machine
 if [[ -n $emulator ]]; then
 	serial=(-serial stdio)
 	[[ ${CONSOLE-} != tty ]] || serial=(-serial mon:stdio)
-	qemu+=(-cpu "$cpu" "${accel[@]}" -smp "${CPUS:-4}" -m "${MEM:-1G}"
+	qemu=("${machine[@]}" -cpu "$cpu" "${accel[@]}" -smp "${CPUS:-4}" -m "${MEM:-1G}"
 		-nodefaults -no-user-config -display none -no-reboot "${serial[@]}"
 		-kernel "$image" -initrd "$initrd" -append "$append" "${more[@]}")
 else
+	user_mode
 	# shellcheck disable=SC2206
 	qemu+=($append)
 fi

@@ -48,7 +48,7 @@ enum bsa_page_state {
 	BSA_PAGE_SLAB_EMPTY,
 };
 
-/* Bytes of a descriptor: a power of two, and whole cache lines. */
+/* Bytes of a descriptor: a 64th of the page, but whole cache lines; a power of two. */
 #define BSA_PAGE_BYTES	(PAGE_SIZE / 64 > SMP_CACHE_BYTES ? \
 			 PAGE_SIZE / 64 : SMP_CACHE_BYTES)
 
@@ -79,9 +79,8 @@ enum bsa_page_state {
  * @unused: what larger pages or longer cache lines leave between the two bitmaps
  * @remote0: slab: its bitmap of remotely freed objects, if @free0 is the other
  *
- * Descriptors lie in the prefix of their section, each in a cache line of its own, a
- * 64th of the page at least, and stay
- * descriptors for as long as the section exists. @free always leads to bitmaps
+ * Descriptors lie in the prefix of their section, each in cache lines of its own, and
+ * stay descriptors for as long as the section exists. @free always leads to bitmaps
  * that belong to this page and to no other. So whoever frees an object a second
  * time, and arrives when the slab has become something else, changes nothing but
  * a bit of this page's bitmap of remote frees.

@@ -8,13 +8,10 @@
 arch=arm64 cross=aarch64-linux-gnu- debian=arm64 flavour=arm64 kernels=(6.12 7.3)
 emulator=qemu-system-arm image=arch/arm64/boot/Image tty=ttyAMA0
 
-append="earlycon keep_bootcon irqchip.gicv3_pseudo_nmi=1"
+early="earlycon keep_bootcon" append="irqchip.gicv3_pseudo_nmi=1"
 
 # Emulated, signatures of pointers would take most of the time.
-machine() {
-	qemu=(qemu-system-aarch64 -machine "virt,gic-version=3")
-	[[ $ACCEL == kvm ]] && cpu=host || cpu="max,pauth-impdef=on"
-}
+machine=(qemu-system-aarch64 -machine "virt,gic-version=3") cpu="max,pauth-impdef=on"
 
 config() {
 	cat <<-END

@@ -8,12 +8,9 @@
 arch=riscv cross=riscv64-linux-gnu- debian=riscv64 flavour=riscv64 kernels=(6.12 7.3) oldest=trixie
 emulator=qemu-system-misc image=arch/riscv/boot/Image tty=ttyS0
 
-append="earlycon=sbi keep_bootcon"
+early="earlycon=sbi keep_bootcon"
 
-machine() {
-	qemu=(qemu-system-riscv64 -machine virt)
-	[[ $ACCEL == kvm ]] && cpu=host || cpu=rv64
-}
+machine=(qemu-system-riscv64 -machine virt) cpu=rv64
 
 config() {
 	cat <<-'END'

@@ -8,12 +8,7 @@
 arch=s390 cross=s390x-linux-gnu- debian=s390x flavour=s390x kernels=(6.12 7.3)
 emulator=qemu-system-misc image=arch/s390/boot/bzImage tty=ttysclp0 console=ttysclp0
 
-append=''
-
-machine() {
-	qemu=(qemu-system-s390x -machine s390-ccw-virtio)
-	[[ $ACCEL == kvm ]] && cpu=host || cpu=max
-}
+machine=(qemu-system-s390x -machine s390-ccw-virtio) cpu=max
 
 config() {
 	cat <<-'END'

@@ -11,7 +11,7 @@ emulator='' image=linux tty=tty0 console=tty0 memory=3G
 # A reboot would start it again.
 append="con=null root=none noreboot"
 
-machine() {
+user_mode() {
 	qemu=("$image" "mem=${MEM:-1G}" "ncpus=${CPUS:-4}" seccomp=on "initrd=$initrd"
 		"con0=$([[ ${CONSOLE-} == tty ]] && echo fd:0 || echo null),fd:1")
 }

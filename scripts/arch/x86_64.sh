@@ -10,12 +10,9 @@ emulator=qemu-system-x86 image=arch/x86/boot/bzImage tty=ttyS0
 # The real console of 6.1 takes a spinlock that may sleep on PREEMPT_RT, and with
 # PROVE_RAW_LOCK_NESTING lockdep would report every message from an interrupt. The
 # check of the timer fails when the host has no time for it.
-append="earlyprintk=serial,ttyS0,115200,keep no_timer_check"
+early="earlyprintk=serial,ttyS0,115200,keep" append="no_timer_check"
 
-machine() {
-	qemu=(qemu-system-x86_64)
-	[[ $ACCEL == kvm ]] && cpu=host || cpu=max
-}
+machine=(qemu-system-x86_64) cpu=max
 
 config() {
 	cat <<-'END'

@@ -153,15 +153,15 @@ static inline unsigned int bsa_slab_words(const struct bsa_page *slab)
 static inline unsigned long bsa_slab_objects(const struct bsa_page *slab,
 					     unsigned int word)
 {
-	unsigned long first = word * BITS_PER_LONG, bits = slab->bits;
-	unsigned long objects = ~0UL;
+	unsigned int first = word * BITS_PER_LONG, bits = slab->bits;
 
 	if (unlikely(slab->class >= BSA_NR_CLASSES)) {
-		/* A word has one bit more than 21 objects. */
-		objects = BSA_FIRST_UNITS << (2 * word % 3);
-		bits -= 2;
+		/* The last first unit has two behind it. A word is 21 objects and a bit. */
+		first += 2;
+		return (BSA_FIRST_UNITS << (2 * word % 3)) &
+		       (bits - first < BITS_PER_LONG ? BIT(bits - first) - 1 : ~0UL);
 	}
-	return bits - first < BITS_PER_LONG ? objects & (BIT(bits - first) - 1) : objects;
+	return bits - first < BITS_PER_LONG ? BIT(bits - first) - 1 : ~0UL;
 }
 
 /* Objects that a slab has. */

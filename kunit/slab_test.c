@@ -295,6 +295,29 @@ static void slab_objects_of_three_units_lie_side_by_side(struct kunit *test)
 	}
 }
 
+/* Also of slabs that only larger pages have, and of a page where no block was to be had. */
+static void slab_bits_stand_for_objects_that_fit(struct kunit *test)
+{
+	struct bsa_page *slab = kunit_kzalloc(test, sizeof(*slab), GFP_KERNEL);
+	unsigned int class, units, bit;
+	bool starts, fits;
+
+	KUNIT_ASSERT_NOT_NULL(test, slab);
+	for (class = 0; class < BSA_ALL_CLASSES; class++) {
+		units = bsa_class_size(class) / bsa_class_unit(class);
+		slab->class = class;
+		for (slab->bits = 2; slab->bits < 4096; slab->bits *= 2) {
+			for (bit = 0; bit < round_up(slab->bits, BITS_PER_LONG); bit++) {
+				starts = bsa_slab_objects(slab, bit / BITS_PER_LONG) &
+					 BIT(bit % BITS_PER_LONG);
+				fits = bit % units == 0 && bit + units <= slab->bits;
+				KUNIT_ASSERT_EQ_MSG(test, starts, fits, "class %u, bit %u of %u",
+						    class, bit, slab->bits);
+			}
+		}
+	}
+}
+
 /* States and lists. */
 
 static void slab_that_was_full_serves_again_after_a_free(struct kunit *test)
@@ -688,6 +711,7 @@ static struct kunit_case bsa_slab_cases[] = {
 	KUNIT_CASE(slab_need_tells_class_and_pages),
 	KUNIT_CASE(slab_objects_fill_their_pages),
 	KUNIT_CASE(slab_objects_of_three_units_lie_side_by_side),
+	KUNIT_CASE(slab_bits_stand_for_objects_that_fit),
 
 	KUNIT_CASE(slab_that_was_full_serves_again_after_a_free),
 	KUNIT_CASE(slab_states_follow_the_objects),

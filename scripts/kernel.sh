@@ -70,6 +70,8 @@ if [[ ! -e $dir/.complete ]]; then
 	goals=("$(basename "$image")" modules)
 	[[ -z $goal ]] || goals=(modules_prepare)
 	run_logged "$dir/build.log" "${kmake[@]}" "${goals[@]}"
+	# None are known yet, which is nothing to warn of.
+	[[ -z $goal ]] || touch "$dir/Module.symvers"
 	# Only what modules are built against is needed from here on.
 	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
 		-not -path "$dir/tools/*" -delete

@@ -184,8 +184,9 @@ def main():
 
     lines = list(lines_of(results))
     print_table(title, lines)
-    for row, case, why in missing:
-        print(f"{row}: {case}: {why}")
+    for (row, why), group in groupby(missing, lambda fields: (fields[0], fields[2])):
+        cases = [fields[1] for fields in group]
+        print(f"{row}: {cases[0]}{' .. ' + cases[-1] if len(cases) > 1 else ''}: {why}")
     if len(logs) > 1:
         differ = list(differences(results, read(logs[1])[0]))
         for result, what in differ:

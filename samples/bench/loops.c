@@ -61,6 +61,9 @@ static __always_inline void *call_alloc(enum bench_calls who,
 		return bsa_heap_alloc_pages_lowmem(c->heap, c->pages, c->align,
 						   BENCH_GFP);
 	case KMALLOC: return kmalloc(size, BENCH_GFP);
+#ifdef kmalloc_nolock
+	case KMALLOC_NOLOCK: return kmalloc_nolock(size, 0, NUMA_NO_NODE);
+#endif
 	case KMEM_CACHE: return kmem_cache_alloc(c->peer, BENCH_GFP);
 	case MEMPOOL: return mempool_alloc(c->peer, BENCH_GFP);
 	case GEN_POOL: return (void *)gen_pool_alloc(c->peer, size);
@@ -80,6 +83,9 @@ static __always_inline void call_free(enum bench_calls who,
 	case BSA_PAGES:
 	case BSA_LOW_PAGES: return bsa_heap_free_pages(c->heap, object, c->pages);
 	case KMALLOC: return kfree(object);
+#ifdef kmalloc_nolock
+	case KMALLOC_NOLOCK: return kfree_nolock(object);
+#endif
 	case KMEM_CACHE: return kmem_cache_free(c->peer, object);
 	case MEMPOOL: return mempool_free(object, c->peer);
 	case GEN_POOL: return gen_pool_free(c->peer, (unsigned long)object, c->size);
@@ -134,6 +140,7 @@ static void run_pairs(enum bench_calls who, const struct bench_case *c,
 	case BSA_LOW_PAGES: return pairs(BSA_LOW_PAGES, c, n, size);
 	case KMALLOC: return pairs(KMALLOC, c, n, size);
 	case KMALLOC_CONSTANT: return constant_pairs(KMALLOC, c, n);
+	case KMALLOC_NOLOCK: return pairs(KMALLOC_NOLOCK, c, n, size);
 	case KMEM_CACHE: return pairs(KMEM_CACHE, c, n, size);
 	case MEMPOOL: return pairs(MEMPOOL, c, n, size);
 	case GEN_POOL: return pairs(GEN_POOL, c, n, size);

@@ -15,6 +15,17 @@ static const char *prepare_class(struct bench_setup *s, unsigned int class)
 	return NULL;
 }
 
+/* As ours, that one can be called in any context. It is in the kernel from 6.18 on. */
+static const char *prepare_nolock(struct bench_setup *s, unsigned int class)
+{
+	prepare_class(s, class);
+#ifdef kmalloc_nolock
+	return NULL;
+#else
+	return "this kernel has no kmalloc_nolock()";
+#endif
+}
+
 static void drop_cache(void *cache)
 {
 	kmem_cache_destroy(cache);
@@ -71,6 +82,8 @@ const struct bench_row bench_objects[] = {
 	  BSA_NR_CLASSES, prepare_class, BSA, KMALLOC },
 	{ "allocate + free", "kmem_cache", "ratio<=0.60",
 	  BSA_NR_CLASSES, prepare_cache, BSA, KMEM_CACHE },
+	{ "allocate + free", "kmalloc_nolock", "",
+	  BSA_NR_CLASSES, prepare_nolock, BSA, KMALLOC_NOLOCK },
 	{ "allocate + free", "the floor", "ratio<=2.50",
 	  BSA_NR_CLASSES, prepare_class, BSA, FLOOR },
 	{ "allocate + free, constant size", "kmalloc", "",

@@ -8,14 +8,21 @@
 # The file has every case. In the table, a row of many cases is one line with the
 # range of its figures and its worst ratio. The exit status is 1 if nothing was
 # measured; a missed goal or two runs that differ are shown, no more.
+#
+# A native log has every round. The processor may be in a faster or a slower state,
+# which the floor's figure tells; a case has a figure for each state in which it was.
 
 import re
 import sys
 from itertools import groupby
+from statistics import median, quantiles
 from xml.sax.saxutils import escape
 
 PREFIX = re.compile(r"(?:\[[^]]*\] *)?bsa_bench: ")
 AGREE = 0.005          # two counted runs may differ by so much
+AGREE_NATIVE = 0.05    # and so much the ratios of two native ones
+STATES = ((0.9, 1.15, "fast"), (1.3, 1.7, "slow"))  # the floor over that of the fast one
+FEWEST = 20            # rounds in a state, or else it does not count
 COLLAPSE = 6           # more cases than this share a line
 FIELDS = ["row", "case", "ours", "peer", "peer's", "ratio", "goal", "unit",
           "verdict", "ours in ns", "peer's in ns"]
@@ -56,9 +63,28 @@ class Result:
                 self.verdict(), self.ours_ns, self.peers_ns]
 
 
+def native(cases):
+    """From every round of each case to a result for each state."""
+    every = [round_[2] for rounds in cases.values() for round_ in rounds]
+    if not every:
+        return
+    # What is rarer than one in twenty is luck.
+    fast = quantiles(every, n=20)[0]
+    for (row, case, peer, goal), rounds in cases.items():
+        for low, high, state in STATES:
+            here = [r for r in rounds if low <= r[2] / fast <= high and r[0] and r[1]]
+            if len(here) < FEWEST:
+                continue
+            ratios = quantiles([r[0] / r[1] for r in here], n=4)
+            result = Result([f"{row}, {state}", case, median(r[0] for r in here), peer,
+                             median(r[1] for r in here), ratios[1], goal, "cycles", "", ""])
+            result.spread = ratios[2] - ratios[0]
+            yield result
+
+
 def read(name):
     """The results of a log, and the lines about what was not measured."""
-    results, missing = [], []
+    results, missing, cases = [], [], {}
     with open(name, encoding="utf-8", errors="replace") as log:
         for line in log:
             prefix = PREFIX.match(line)
@@ -67,22 +93,28 @@ def read(name):
             fields = line[prefix.end():].rstrip("\r\n").split("\t")
             if len(fields) == 10:
                 results.append(Result(fields))
+            elif len(fields) == 5:
+                cases.setdefault(tuple(fields[:4]), []).extend(
+                    tuple(int(value) / 100 for value in round_.split(":"))
+                    for round_ in fields[4].split())
             elif len(fields) == 3:
                 missing.append(fields)
-    return results, missing
+    return results + list(native(cases)), missing
 
 
 def differences(results, again):
-    """Which cases two runs do not agree on."""
+    """Which cases two runs do not agree on: the figures, or the ratios of native ones."""
     second = {result.key(): result for result in again}
     for result in results:
         other = second.get(result.key())
         if other is None:
-            yield result, "was not measured again"
+            if not hasattr(result, "spread"):
+                yield result, "was not measured again"
             continue
-        for what in ("ours", "peers"):
+        native_ = hasattr(result, "spread")
+        for what in ("ratio",) if native_ else ("ours", "peers"):
             a, b = getattr(result, what), getattr(other, what)
-            if abs(a - b) > AGREE * max(a, b):
+            if abs(a - b) > (AGREE_NATIVE if native_ else AGREE) * max(a, b):
                 yield result, f"{what.replace('peers', result.peer)} {a:.2f} and {b:.2f}"
 
 

@@ -5,9 +5,10 @@
 # that watches nothing. Prints a table, and names two files with the same: one
 # with tab-separated fields, one with a bar chart.
 #
-# MODE is counted (one emulated CPU that counts its instructions, and then two, for
-# what a single call does at worst; run twice, and both have to agree), parallel (four
-# CPUs in threads), or both.
+# MODE is native (the real processor: a user-mode kernel of 7.3 with bsa and the
+# benchmark built in; run twice, and both have to agree), counted (one emulated CPU
+# that counts its instructions, and then two, for what a single call does at worst; run
+# twice, and both have to agree), parallel (four CPUs in threads), or all of them.
 #
 #   ROWS=   only the rows whose name contains this
 #   CALLS=  among how many calls the worst is looked for
@@ -17,12 +18,14 @@
 
 . "$(dirname "$0")/lib.sh"
 
-kernel=$(which_kernel "${1-}") mode=${2:-both}
-case $mode in
-both) modes=(counted parallel) ;;
-counted | parallel) modes=("$mode") ;;
-*) die "MODE=$mode is not known: counted, parallel and both are" ;;
-esac
+kernel=$(which_kernel "${1-}") mode=${2:-all}
+modes=(counted parallel)
+[[ $kernel != 7.3 ]] || modes=(native "${modes[@]}")
+if [[ " ${modes[*]} " == *" $mode "* ]]; then
+	modes=("$mode")
+elif [[ $mode != all ]]; then
+	die "MODE=$mode is not known for KERNEL=$kernel: ${modes[*]} and all are"
+fi
 
 parameters=()
 [[ -z ${ROWS-} ]] || parameters+=("rows=\"$ROWS\"")
@@ -32,16 +35,16 @@ work=$(mktemp -d)
 # shellcheck disable=SC2046 # each job is a word
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 initrd=$work/initrd
+export TIMEOUT=${TIMEOUT:-600}
 
 "$SCRIPTS/setup.sh" bench
-dir=$("$SCRIPTS/kernel.sh" "$kernel" bench)
-"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
-buddy=$dir/drivers/gpu/drm/drm_buddy.ko
-[[ ! -e $buddy ]] || cp "$buddy" "$work/modules"
-"$SCRIPTS/initramfs.sh" "$kernel" "$initrd" "$work"/modules/*.ko
-
-# Emulated memory that is never written takes none.
-export MEM=${MEM:-12G} TIMEOUT=${TIMEOUT:-600}
+if [[ ${modes[*]} != native ]]; then
+	dir=$("$SCRIPTS/kernel.sh" "$kernel" bench)
+	"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
+	buddy=$dir/drivers/gpu/drm/drm_buddy.ko
+	[[ ! -e $buddy ]] || cp "$buddy" "$work/modules"
+	"$SCRIPTS/initramfs.sh" "$kernel" "$initrd" "$work"/modules/*.ko
+fi
 
 # The clock of an emulated CPU that counts is its count of instructions; the
 # kernel must not judge it by another.
@@ -55,7 +58,8 @@ declare -A append=(
 measure() {
 	local log=$CACHE/log/bench-$kernel-$1.log status=0 work=$work/$1
 	mkdir "$work"
-	APPEND=${append[$2]} boot "$log" cat "$dir/$image" "$initrd" \
+	# Emulated memory that is never written takes none.
+	MEM=${MEM:-12G} APPEND=${append[$2]} boot "$log" cat "$dir/$image" "$initrd" \
 		bench "mode=$2" "${parameters[@]}" >/dev/null || status=$?
 	[[ -z $(judge "$log" "$status") ]] &&
 		grep -q '^bsa-guest: end: passed' "$log" && return
@@ -100,10 +104,29 @@ parallel() {
 	ACCEL="tcg" CPUS=4 measure parallel parallel
 }
 
+# On one CPU of the host, which has nothing else to do, if the host has none either.
+native() {
+	local name log image
+	export ARCH=um CPUS=1
+	image=$("$SCRIPTS/kernel.sh" "$kernel" native built-in)/linux || return
+	"$SCRIPTS/initramfs.sh" "$kernel" "$work/native-initrd" || return
+	say "measuring on the processor itself on $kernel, twice"
+	taskset -cp "$(($(nproc) - 1))" "$BASHPID" >/dev/null
+	for name in native native-again; do
+		log=$CACHE/log/bench-$kernel-$name.log
+		work=$work/$name
+		mkdir "$work"
+		MEM=${MEM:-2G} APPEND="bsa.size=512M bsa_bench.mode=native ${parameters[*]/#/bsa_bench.}" \
+			boot "$log" cat "$image" "${work%/*}/native-initrd" bench >/dev/null &&
+			[[ -z $(judge "$log" 0) ]] || return
+		work=${work%/*}
+	done
+}
+
 for mode in "${modes[@]}"; do
-	"$mode" || exit 1
+	("$mode") || exit 1
 	logs=("$CACHE/log/bench-$kernel-$mode.log")
-	[[ $mode != counted ]] || logs+=("$CACHE/log/bench-$kernel-counted-again.log")
+	[[ $mode == parallel ]] || logs+=("$CACHE/log/bench-$kernel-$mode-again.log")
 	python3 "$SCRIPTS/bench-table.py" "$mode, $kernel" \
 		"$CACHE/log/bench-$kernel-$mode" "${logs[@]}"
 done

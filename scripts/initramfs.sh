@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# initramfs.sh KERNEL OUTPUT MODULE...: writes an initramfs with busybox, the modules
+# initramfs.sh KERNEL OUTPUT [MODULE...]: writes an initramfs with busybox, the modules
 # and scripts/guest.
 
 . "$(dirname "$0")/lib.sh"
@@ -18,7 +18,7 @@ trap 'rm -rf "$root"' EXIT
 mkdir "$root"/{bin,dev,etc,proc,sys,tmp,modules}
 cp "$busybox" "$root/bin/"
 cp "$SCRIPTS"/guest/* "$root/"
-cp "$@" "$root/modules/"
+(($# == 0)) || cp "$@" "$root/modules/"
 
 cd "$root" || exit
 find . | cpio -o -H newc -R 0:0 --quiet >"$output"

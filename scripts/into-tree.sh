@@ -28,6 +28,7 @@ copy() {
 copy -r --delete --exclude='*.mod.c' --include='/*.c' --include=/Kconfig --include=Kbuild \
 	--include=/.kunitconfig --include=/include/ --include=/include/bsa/ \
 	--include='/include/bsa/*.h' --include=/kunit/ --include='/kunit/*.[ch]' \
+	--include=/samples/ --include=/samples/bench/ --include='/samples/bench/*.[ch]' \
 	--exclude='*' "$TOP/" "$tree/drivers/bsa/"
 copy "$TOP/include/linux/bsa.h" "$tree/include/linux/"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh KERNEL CONFIG [prepare]: prints the build directory of a test kernel, which
-# is built first if the cache does not have it; with "prepare", only so far that
-# modules can be compiled for it.
+# kernel.sh KERNEL CONFIG [prepare|built-in]: prints the build directory of a test
+# kernel, which is built first if the cache does not have it; with "prepare", only so
+# far that modules can be compiled for it; with "built-in", with bsa as it is now in it.
 #
 # The configuration is all that base.config and CONFIG.config in kunit/configs
 # ask for, what the machine needs but not what it lacks (scripts/arch), and otherwise as small as the kernel allows. "# On top of: NAME" in
@@ -40,8 +40,16 @@ key=$({
 	cat "${fragments[@]}"
 } | sha256sum | cut -c 1-12)
 dir=$CACHE/kernel/$kernel-$ARCH-$config-$key${goal:+-$goal}
+[[ $goal != built-in ]] || dir+=-$(checkout)
 
 lock "$dir"
+if [[ $goal == built-in ]]; then
+	# Links, so that nothing has to be built again whose source is the same.
+	[[ -e $dir.src ]] || cp -al "$src" "$dir.src"
+	"$SCRIPTS/into-tree.sh" "$dir.src"
+	src=$dir.src
+	rm -f "$dir/.complete"
+fi
 if [[ ! -e $dir/.complete ]]; then
 	say "building the $kernel $config kernel for $ARCH (minutes; once)"
 	mkdir -p "$dir"
@@ -67,14 +75,23 @@ if [[ ! -e $dir/.complete ]]; then
 		done)
 	[[ -z $lost ]] || die "the $kernel kernel does not take these options: ${lost//$'\n'/, }"
 
-	goals=("$(basename "$image")" modules)
-	[[ -z $goal ]] || goals=(modules_prepare)
-	run_logged "$dir/build.log" "${kmake[@]}" "${goals[@]}"
-	# None are known yet, which is nothing to warn of.
-	[[ -z $goal ]] || touch "$dir/Module.symvers"
-	# Only what modules are built against is needed from here on.
-	find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
-		-not -path "$dir/tools/*" -delete
+	built() {
+		run_logged "$dir/build.log" "${kmake[@]}" "$@"
+	}
+	case $goal in
+	built-in) built "$(basename "$image")" ;;
+	prepare)
+		built modules_prepare
+		# None are known yet, which is nothing to warn of.
+		touch "$dir/Module.symvers"
+		;;
+	*)
+		built "$(basename "$image")" modules
+		# Only what modules are built against is needed from here on.
+		find "$dir" -name '*.[oa]' -not -path "$dir/scripts/*" \
+			-not -path "$dir/tools/*" -delete
+		;;
+	esac
 	touch "$dir/.complete"
 fi
 echo "$dir"

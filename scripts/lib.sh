@@ -83,6 +83,11 @@ lock() {
 	}
 }
 
+# checkout: a name for this one among others.
+checkout() {
+	echo "$(basename "$TOP")-$(printf %s "$TOP" | sha256sum | cut -c 1-8)"
+}
+
 # totals PASSED FAILED SKIPPED: the last line of whatever runs tests.
 totals() {
 	local skipped=

@@ -15,8 +15,7 @@
 name=$1 kdir=$2 output=$3
 shift 3
 
-checkout=$(basename "$TOP")-$(printf %s "$TOP" | sha256sum | cut -c 1-8)
-dir=$CACHE/build/$checkout/$name
+dir=$CACHE/build/$(checkout)/$name
 lock "$dir"
 mkdir -p "$dir/src"
 

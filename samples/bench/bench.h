@@ -13,10 +13,11 @@
 #include <linux/mm.h>
 #include <linux/prandom.h>
 #include <linux/sizes.h>
+#include <linux/timex.h>
 #include <linux/types.h>
 
 #define NR_BATCH	4096	/* the largest number of objects in a batch */
-#define MAX_ROUNDS	31
+#define MAX_ROUNDS	31	/* but of native measurements */
 #define MAX_HELD	BIT(21)	/* what a filled heap may hold */
 #define MAX_REGIONS	64
 #define HEAP_SIZE	SZ_64M	/* heaps whose size is not the point */
@@ -43,6 +44,7 @@ enum { OURS, PEER, NR_SIDES };
  * @nr: objects held at once
  * @objects: room for them
  * @free_order: the order in which they are freed
+ * @sizes: of replaced objects, NR_BATCH of them, if they are not all of @size
  */
 struct bench_case {
 	struct bsa_heap *heap;
@@ -56,18 +58,22 @@ struct bench_case {
 	unsigned int nr;
 	void **objects;
 	const u16 *free_order;
+	const u16 *sizes;
 };
 
 /* Whose calls a loop makes. */
 enum bench_calls {
 	NOTHING,		/* what the loop does besides calling */
 	BSA,
+	BSA_WRITTEN,		/* each cache line of the object is written */
 	BSA_CONSTANT,		/* with a size that the compiler knows */
-	BSA_HEAP,		/* from the heap of the case, as the next two */
+	BSA_HEAP,		/* from the heap of the case, as the next three */
+	BSA_HEAP_WRITTEN,
 	BSA_PAGES,
 	BSA_LOW_PAGES,
 	BSA_BULK,
 	KMALLOC,
+	KMALLOC_WRITTEN,
 	KMALLOC_CONSTANT,
 	KMALLOC_NOLOCK,
 	KMEM_CACHE,
@@ -150,10 +156,24 @@ struct bench_row {
 
 /* The rows of each family; the last one has no name. */
 extern const struct bench_row bench_objects[], bench_heaps[], bench_fragments[],
-	bench_walks[], bench_footprint[], bench_bounds[], bench_parallel[];
+	bench_walks[], bench_footprint[], bench_bounds[], bench_parallel[],
+	bench_native[];
 
 /* Parameters of the module. */
 extern unsigned int bench_rounds, bench_calls, bench_ring_ms;
+
+/* A user-mode kernel has none of its own; it waits for what came before. */
+static inline u64 bench_cycles(void)
+{
+#ifdef CONFIG_UML
+	u32 low, high;
+
+	asm volatile("lfence\n\trdtsc\n\tlfence" : "=a" (low), "=d" (high) : : "memory");
+	return (u64)high << 32 | low;
+#else
+	return get_cycles();
+#endif
+}
 
 /* main.c */
 enum free_order { FREE_SAME, FREE_REVERSE, FREE_RANDOM };
@@ -161,6 +181,15 @@ enum free_order { FREE_SAME, FREE_REVERSE, FREE_RANDOM };
 extern void **bench_held;	/* what fills a heap */
 extern struct rnd_state bench_rnd;
 void bench_set_order(enum free_order order, unsigned int nr);
+
+/* objects.c */
+const char *bench_prepare_class(struct bench_setup *s, unsigned int class);
+const char *bench_prepare_cache(struct bench_setup *s, unsigned int class);
+const char *bench_prepare_bulk(struct bench_setup *s, unsigned int class);
+const char *bench_prepare_burst(struct bench_setup *s, unsigned int i);
+
+/* heaps.c */
+const char *bench_prepare_pages(struct bench_setup *s, unsigned int empty);
 
 /* measure.c */
 extern u64 bench_cycles_per_ms;
@@ -171,6 +200,9 @@ void bench_report_rounds(const struct bench_setup *s, u64 *ours, u64 *peer,
 			 const char *unit);
 void bench_missing(const struct bench_setup *s, const char *why);
 void bench_compare(const struct bench_setup *s);
+typedef u64 bench_timer_t(const struct bench_setup *s, unsigned int side);
+void bench_report_natively(const struct bench_setup *s, bench_timer_t *timer);
+void bench_compare_natively(const struct bench_setup *s);
 
 /* heap.c */
 size_t bench_random_size(struct rnd_state *state);
@@ -187,6 +219,8 @@ void bench_free_big_range(void);
 /* loops.c */
 void bench_alloc_all(enum bench_calls who, const struct bench_case *c);
 void bench_free_all(enum bench_calls who, const struct bench_case *c);
+void bench_replace(enum bench_calls who, const struct bench_case *c,
+		   const u32 *which, unsigned int n);
 void bench_loop(enum bench_calls who, const struct bench_case *c, unsigned int n);
 
 #endif /* _BSA_BENCH_H */

@@ -55,7 +55,7 @@ static struct {
 static enum hrtimer_restart watch_runs(struct hrtimer *timer)
 {
 	struct watch *w = container_of(timer, struct watch, timer);
-	u64 now = get_cycles();
+	u64 now = bench_cycles();
 
 	if (w->last) {
 		w->shortest = min(w->shortest, now - w->last);
@@ -76,9 +76,9 @@ static void start_watch(void *arg)
 /* What the timer's interrupt takes in all, in cycles, found by its gaps. */
 static u64 interrupt_cycles(void)
 {
-	u64 last = get_cycles(), end = last + bench_cycles_per_ms, least = U64_MAX, now;
+	u64 last = bench_cycles(), end = last + bench_cycles_per_ms, least = U64_MAX, now;
 
-	while ((now = get_cycles()) < end) {
+	while ((now = bench_cycles()) < end) {
 		if (now - last > 500)
 			least = min(least, now - last);
 		last = now;
@@ -228,9 +228,9 @@ static void measure_count(struct bench_setup *s)
 	bool failed;
 
 	local_irq_save(flags);
-	start = get_cycles();
+	start = bench_cycles();
 	failed = fails(s, call_of(s)->gfp);
-	end = get_cycles();
+	end = bench_cycles();
 	local_irq_restore(flags);
 	if (failed)
 		bench_report(s, (end - start) * 100, 0, "cycles");

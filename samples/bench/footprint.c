@@ -83,12 +83,12 @@ static void measure_load(struct bench_setup *s)
 		bench_missing(s, NO_BIG_RANGE);
 		return;
 	}
-	start = get_cycles();
+	start = bench_cycles();
 	if (bench_create_big_heap(s)) {
 		bench_missing(s, NO_MEMORY);
 		return;
 	}
-	cycles = get_cycles() - start;
+	cycles = bench_cycles() - start;
 	bench_report(s, cycles * 100, peer * 100, "cycles");
 }
 

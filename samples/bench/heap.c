@@ -187,11 +187,11 @@ int bench_take_big_range(u64 *cycles)
 	     pfn -= step) {
 		if (!range_is_usable(pfn, nr_pages))
 			continue;
-		start = get_cycles();
+		start = bench_cycles();
 		if (alloc_contig_range(pfn, pfn + nr_pages, MIGRATE_MOVABLE,
 				       GFP_KERNEL | __GFP_NOWARN))
 			continue;
-		big_range.cycles = get_cycles() - start;
+		big_range.cycles = bench_cycles() - start;
 		big_range.pfn = pfn;
 		big_range.nr_pages = nr_pages;
 	}
@@ -218,6 +218,6 @@ int bench_create_big_heap(struct bench_setup *s)
 	int err = bench_take_big_range(NULL) ?: bench_create_heap(s, OURS, 0);
 
 	return err ?: bsa_heap_add_region(s->heap[OURS].heap,
-					  pfn_to_kaddr(big_range.pfn),
+					  __va(PFN_PHYS(big_range.pfn)),
 					  PFN_PHYS(big_range.nr_pages));
 }

@@ -13,7 +13,7 @@
  * of every order; then from an empty one, where an allocator that keeps nothing at
  * hand splits the largest block each time, and makes it whole again.
  */
-static const char *prepare_pages(struct bench_setup *s, unsigned int empty)
+const char *bench_prepare_pages(struct bench_setup *s, unsigned int empty)
 {
 	snprintf(s->what, sizeof(s->what), "order %u%s", s->side[OURS].order,
 		 empty ? ", empty heap" : "");
@@ -131,11 +131,11 @@ static const char *prepare_big(struct bench_setup *s, unsigned int i)
 
 const struct bench_row bench_heaps[] = {
 	{ "pages", "alloc_pages", "ratio<=0.30",
-	  2, prepare_pages, BSA_PAGES, ALLOC_PAGES, PAGE_SIZE << 0 },
+	  2, bench_prepare_pages, BSA_PAGES, ALLOC_PAGES, PAGE_SIZE << 0 },
 	{ "pages", "alloc_pages", "ratio<=0.30",
-	  2, prepare_pages, BSA_PAGES, ALLOC_PAGES, PAGE_SIZE << 2 },
+	  2, bench_prepare_pages, BSA_PAGES, ALLOC_PAGES, PAGE_SIZE << 2 },
 	{ "pages", "alloc_pages", "ratio<=0.15",
-	  2, prepare_pages, BSA_PAGES, ALLOC_PAGES, PAGE_SIZE << 4 },
+	  2, bench_prepare_pages, BSA_PAGES, ALLOC_PAGES, PAGE_SIZE << 4 },
 	{ "64 bytes", "gen_pool", "ratio<=0.25",
 	  1, prepare_gen_pool, BSA_HEAP, GEN_POOL, 64 },
 	{ "64 bytes", "gen_pool", "ratio<=0.025",

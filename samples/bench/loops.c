@@ -49,10 +49,24 @@ static noinline void floor_free(void *object)
 	preempt_enable();
 }
 
+/* What a caller does with an object at least. */
+static __always_inline void *write(void *object, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size && object; i += L1_CACHE_BYTES)
+		WRITE_ONCE(*(u8 *)(object + i), 1);
+	return object;
+}
+
 static __always_inline void *call_alloc(enum bench_calls who,
 					const struct bench_case *c, size_t size)
 {
 	switch (who) {
+	case BSA_WRITTEN: return write(bsa_alloc(size, BENCH_GFP), size);
+	case BSA_HEAP_WRITTEN:
+		return write(bsa_heap_alloc(c->heap, size, BENCH_GFP), size);
+	case KMALLOC_WRITTEN: return write(kmalloc(size, BENCH_GFP), size);
 	case BSA: return bsa_alloc(size, BENCH_GFP);
 	case BSA_HEAP: return bsa_heap_alloc(c->heap, size, BENCH_GFP);
 	case BSA_PAGES:
@@ -78,11 +92,14 @@ static __always_inline void call_free(enum bench_calls who,
 				      const struct bench_case *c, void *object)
 {
 	switch (who) {
-	case BSA: return bsa_free(object);
-	case BSA_HEAP: return bsa_heap_free(c->heap, object);
+	case BSA:
+	case BSA_WRITTEN: return bsa_free(object);
+	case BSA_HEAP:
+	case BSA_HEAP_WRITTEN: return bsa_heap_free(c->heap, object);
 	case BSA_PAGES:
 	case BSA_LOW_PAGES: return bsa_heap_free_pages(c->heap, object, c->pages);
-	case KMALLOC: return kfree(object);
+	case KMALLOC:
+	case KMALLOC_WRITTEN: return kfree(object);
 #ifdef kmalloc_nolock
 	case KMALLOC_NOLOCK: return kfree_nolock(object);
 #endif
@@ -134,11 +151,14 @@ static void run_pairs(enum bench_calls who, const struct bench_case *c,
 			OPTIMIZER_HIDE_VAR(size);
 		return;
 	case BSA: return pairs(BSA, c, n, size);
+	case BSA_WRITTEN: return pairs(BSA_WRITTEN, c, n, size);
 	case BSA_CONSTANT: return constant_pairs(BSA, c, n);
 	case BSA_HEAP: return pairs(BSA_HEAP, c, n, size);
+	case BSA_HEAP_WRITTEN: return pairs(BSA_HEAP_WRITTEN, c, n, size);
 	case BSA_PAGES: return pairs(BSA_PAGES, c, n, size);
 	case BSA_LOW_PAGES: return pairs(BSA_LOW_PAGES, c, n, size);
 	case KMALLOC: return pairs(KMALLOC, c, n, size);
+	case KMALLOC_WRITTEN: return pairs(KMALLOC_WRITTEN, c, n, size);
 	case KMALLOC_CONSTANT: return constant_pairs(KMALLOC, c, n);
 	case KMALLOC_NOLOCK: return pairs(KMALLOC_NOLOCK, c, n, size);
 	case KMEM_CACHE: return pairs(KMEM_CACHE, c, n, size);
@@ -178,9 +198,12 @@ noinline void bench_alloc_all(enum bench_calls who, const struct bench_case *c)
 {
 	switch (who) {
 	case BSA: return alloc_all(BSA, c);
+	case BSA_WRITTEN: return alloc_all(BSA_WRITTEN, c);
 	case BSA_HEAP: return alloc_all(BSA_HEAP, c);
+	case BSA_HEAP_WRITTEN: return alloc_all(BSA_HEAP_WRITTEN, c);
 	case BSA_PAGES: return alloc_all(BSA_PAGES, c);
 	case KMALLOC: return alloc_all(KMALLOC, c);
+	case KMALLOC_WRITTEN: return alloc_all(KMALLOC_WRITTEN, c);
 	case OF_CASE: return alloc_all(OF_CASE, c);
 	default:
 		break;
@@ -196,10 +219,43 @@ noinline void bench_free_all(enum bench_calls who, const struct bench_case *c)
 {
 	switch (who) {
 	case BSA: return free_all(BSA, c);
+	case BSA_WRITTEN: return free_all(BSA_WRITTEN, c);
 	case BSA_HEAP: return free_all(BSA_HEAP, c);
+	case BSA_HEAP_WRITTEN: return free_all(BSA_HEAP_WRITTEN, c);
 	case BSA_PAGES: return free_all(BSA_PAGES, c);
 	case KMALLOC: return free_all(KMALLOC, c);
+	case KMALLOC_WRITTEN: return free_all(KMALLOC_WRITTEN, c);
 	case OF_CASE: return free_all(OF_CASE, c);
+	default:
+		break;
+	}
+}
+
+static __always_inline void replace(enum bench_calls who, const struct bench_case *c,
+				    const u32 *which, unsigned int n)
+{
+	void **object;
+
+	while (n--) {
+		object = &c->objects[*which++];
+		call_free(who, c, *object);
+		*object = call_alloc(who, c, c->sizes ? c->sizes[n % NR_BATCH] : c->size);
+	}
+}
+
+/**
+ * bench_replace - free objects of many, and allocate others in their place
+ * @who: whose calls are made
+ * @c: the case, whose objects are all live
+ * @which: the index of each, one after another
+ * @n: how many
+ */
+noinline void bench_replace(enum bench_calls who, const struct bench_case *c,
+			    const u32 *which, unsigned int n)
+{
+	switch (who) {
+	case BSA: return replace(BSA, c, which, n);
+	case KMALLOC: return replace(KMALLOC, c, which, n);
 	default:
 		break;
 	}

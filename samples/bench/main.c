@@ -8,7 +8,7 @@
  *   bsa_bench: row, case, ours, peer, the peer's, ratio, goal, unit, ours in
  *   nanoseconds, the peer's in nanoseconds
  *
- * The unit is what get_cycles() counts. On an emulated CPU that counts
+ * The unit is what bench_cycles() counts. On an emulated CPU that counts
  * instructions it is an instruction, and every figure is exact; elsewhere it is
  * a cycle of the CPU's time counter. What the loop itself takes is measured too
  * and taken off.
@@ -33,7 +33,7 @@
 
 static char *mode = "counted";
 module_param(mode, charp, 0444);
-MODULE_PARM_DESC(mode, "counted (one CPU, the default), bounded or parallel");
+MODULE_PARM_DESC(mode, "counted (one CPU, the default), bounded, parallel or native");
 
 static char *rows = "";
 module_param(rows, charp, 0444);
@@ -56,11 +56,13 @@ static const struct bench_mode {
 	const char *name;
 	unsigned int nr_cpus;	/* how many it needs */
 	const struct bench_row *family[8];
+	void (*compare)(const struct bench_setup *s);
 } modes[] = {
 	{ "counted", 1, { bench_objects, bench_heaps, bench_fragments,
-			  bench_walks, bench_footprint } },
+			  bench_walks, bench_footprint }, bench_compare },
 	{ "bounded", 2, { bench_bounds } },
 	{ "parallel", 2, { bench_parallel } },
+	{ "native", 1, { bench_native }, bench_compare_natively },
 };
 
 void **bench_held;
@@ -120,7 +122,7 @@ static void finish(struct bench_setup *s)
 	bench_destroy_heap(&s->heap[PEER]);
 }
 
-static void run_row(const struct bench_row *row)
+static void run_row(const struct bench_mode *m, const struct bench_row *row)
 {
 	static struct bench_setup s;
 	const char *why;
@@ -134,7 +136,7 @@ static void run_row(const struct bench_row *row)
 		else if (row->measure)
 			row->measure(&s);
 		else
-			bench_compare(&s);
+			m->compare(&s);
 		finish(&s);
 	}
 }
@@ -146,7 +148,7 @@ static void run_mode(const struct bench_mode *m)
 	for (family = m->family; *family; family++)
 		for (row = *family; row->name; row++)
 			if (strstr(row->name, rows))
-				run_row(row);
+				run_row(m, row);
 }
 
 static int __init bsa_bench_init(void)
@@ -169,7 +171,7 @@ static int __init bsa_bench_init(void)
 		goto free;
 	}
 	bench_calibrate();
-	pr_info("%s mode, get_cycles() counts %llu in a millisecond\n", mode,
+	pr_info("%s mode, bench_cycles() counts %llu in a millisecond\n", mode,
 		bench_cycles_per_ms);
 	migrate_disable();
 	run_mode(m);
@@ -180,7 +182,8 @@ free:
 	kvfree(bench_held);
 	return err;
 }
-module_init(bsa_bench_init);
+/* Built in, when the heap is there and everything else, too. */
+late_initcall(bsa_bench_init);
 
 /* All is done when it has loaded. */
 static void __exit bsa_bench_exit(void)

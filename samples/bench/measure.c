@@ -107,7 +107,7 @@ void bench_report_rounds(const struct bench_setup *s, u64 *ours, u64 *peer,
 }
 
 /**
- * bench_calibrate - find out how fast get_cycles() counts
+ * bench_calibrate - find out how fast bench_cycles() counts
  *
  * It does not matter if a clock jumps once.
  */
@@ -118,9 +118,9 @@ void bench_calibrate(void)
 
 	for (i = 0; i < ARRAY_SIZE(per_ms); i++) {
 		start_ns = ktime_get_ns();
-		start = get_cycles();
+		start = bench_cycles();
 		do {
-			cycles = get_cycles() - start;
+			cycles = bench_cycles() - start;
 			ns = ktime_get_ns() - start_ns;
 		} while (ns < 10 * NSEC_PER_MSEC);
 		per_ms[i] = div64_u64(cycles * NSEC_PER_MSEC, ns);
@@ -136,9 +136,9 @@ static u64 time_loop(enum bench_calls who, const struct bench_case *c,
 
 	if (!irqs_on)
 		local_irq_save(flags);
-	start = get_cycles();
+	start = bench_cycles();
 	bench_loop(who, c, n);
-	end = get_cycles();
+	end = bench_cycles();
 	if (!irqs_on)
 		local_irq_restore(flags);
 	cond_resched();
@@ -188,4 +188,63 @@ void bench_compare(const struct bench_setup *s)
 		bench_missing(s, "calls have failed");
 	else
 		bench_report_rounds(s, our_time, peer_time, "cycles");
+}
+
+/* Rounds that share a line of the log, and how many such lines a case has. */
+#define LINE_ROUNDS	32
+#define NR_LINES	8
+#define FLOOR_OPS	1024
+
+/**
+ * bench_report_natively - time both sides in turns, and log every round
+ * @s: the case
+ * @timer: times one side, in hundredths of a cycle for an operation
+ *
+ * A real processor is slower at some times than at others, and not in the same
+ * ratio for all. In which state it was, the least that any allocator can do tells,
+ * which is timed in each round, too: "ours:the peer's:floor".
+ */
+void bench_report_natively(const struct bench_setup *s, bench_timer_t *timer)
+{
+	static const struct bench_case floor = { .nr = 1, .size = 64 };
+	unsigned long failed = failures(&s->side[OURS]);
+	static char text[900];
+	unsigned int line, i;
+	int length;
+
+	timer(s, OURS);
+	timer(s, PEER);
+	for (line = 0; line < NR_LINES; line++) {
+		length = 0;
+		for (i = 0; i < LINE_ROUNDS; i++) {
+			u64 t = timer(s, OURS), u = timer(s, PEER);
+			u64 f = time_loop(FLOOR, &floor, FLOOR_OPS, false);
+
+			length += scnprintf(text + length, sizeof(text) - length,
+					    " %llu:%llu:%llu", t, u,
+					    f * 100 / FLOOR_OPS);
+		}
+		pr_info("%s\t%s\t%s\t%s\t%s\n", s->row->name, s->what,
+			s->row->peer_name, s->goal, text + 1);
+	}
+	if (failures(&s->side[OURS]) != failed)
+		bench_missing(s, "calls have failed");
+}
+
+static u64 time_side(const struct bench_setup *s, unsigned int side)
+{
+	const struct bench_case *c = &s->side[side];
+	unsigned int n = max(1U, NR_OPS / c->nr);
+	enum bench_calls who = side == OURS ? s->row->ours : s->row->peer;
+
+	return div64_u64(time_loop(who, c, n, s->row->irqs_on) * 100, (u64)n * c->nr);
+}
+
+/**
+ * bench_compare_natively - run both loops in turns, and log every round
+ * @s: the case
+ */
+void bench_compare_natively(const struct bench_setup *s)
+{
+	bench_report_natively(s, time_side);
 }

@@ -34,9 +34,9 @@ static long do_job(void *arg)
 	u64 start;
 
 	local_irq_save(flags);
-	start = get_cycles();
+	start = bench_cycles();
 	job->step(job->who, job->c);
-	start = get_cycles() - start;
+	start = bench_cycles() - start;
 	local_irq_restore(flags);
 	return start;
 }
@@ -128,9 +128,9 @@ static __always_inline long drain(struct ring *r,
 				  void (*free)(const void *object))
 {
 	unsigned int head = r->head, tail = r->tail, looks = 0;
-	u64 start = get_cycles(), moved = 0;
+	u64 start = bench_cycles(), moved = 0;
 
-	while (++looks % 64 || get_cycles() - start < r->cycles) {
+	while (++looks % 64 || bench_cycles() - start < r->cycles) {
 		if (head == tail) {
 			cpu_relax();
 			/* Pairs with the release in fill(). */
@@ -252,8 +252,8 @@ static void do_private_work(struct work_struct *work)
 	atomic_dec(w->waiting);
 	while (atomic_read(w->waiting) > 0)
 		cpu_relax();
-	start = get_cycles();
-	while (get_cycles() - start < cycles) {
+	start = bench_cycles();
+	while (bench_cycles() - start < cycles) {
 		bench_loop(w->who, &w->c, 16);
 		w->done += 16 * NR_PRIVATE;
 	}

@@ -107,13 +107,13 @@ static u64 timed_alloc(const struct allocator *a, struct slot *slot)
 	u64 start, end;
 
 	if (slot->kind == CALL_PAGES) {
-		start = get_cycles();
+		start = bench_cycles();
 		slot->block = a->get_pages(slot->order);
-		end = get_cycles();
+		end = bench_cycles();
 	} else {
-		start = get_cycles();
+		start = bench_cycles();
 		slot->block = a->alloc(slot->size);
-		end = get_cycles();
+		end = bench_cycles();
 	}
 	return end - start;
 }
@@ -123,13 +123,13 @@ static u64 timed_free(const struct allocator *a, struct slot *slot)
 	u64 start, end;
 
 	if (slot->kind == CALL_PAGES) {
-		start = get_cycles();
+		start = bench_cycles();
 		a->put_pages(slot->block, slot->order);
-		end = get_cycles();
+		end = bench_cycles();
 	} else {
-		start = get_cycles();
+		start = bench_cycles();
 		a->free(slot->block);
-		end = get_cycles();
+		end = bench_cycles();
 	}
 	slot->block = NULL;
 	return end - start;

@@ -88,7 +88,7 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 		class = (void *)c->slabs.class + at;
 		if (likely(bsa_class_take(class, &obj))) {
 			barrier();
-			WRITE_ONCE(c->slabs.mark, mark);
+			WRITE_ONCE(c->slabs.mark, c->slabs.idle);
 			preempt_enable();
 			bsa_hand_out(obj, size, bsa_class_size(at / AT(1)));
 			return obj;
@@ -110,7 +110,7 @@ static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
 	if (likely(class)) {
 		obj = bsa_refill(c, class);
 		barrier();
-		WRITE_ONCE(c->slabs.mark, mark);
+		WRITE_ONCE(c->slabs.mark, c->slabs.idle);
 	}
 	preempt_enable();
 	if (unlikely(!obj))
@@ -390,7 +390,7 @@ static size_t alloc_bulk_fast(struct bsa_heap *heap, unsigned int index,
 				ptrs[taken++] = obj;
 		}
 		barrier();
-		WRITE_ONCE(c->slabs.mark, mark);
+		WRITE_ONCE(c->slabs.mark, c->slabs.idle);
 	}
 	preempt_enable();
 	return taken;

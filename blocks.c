@@ -287,7 +287,7 @@ void bsa_heap_free_pages(struct bsa_heap *heap, const void *addr,
 		return;
 	}
 	preempt_disable();
-	page = bsa_page_of(addr);
+	page = __bsa_page_of(addr);
 	/* 0 pages are never what somebody has. */
 	if (likely(nr && free_block(heap, page, addr, nr)))
 		return;

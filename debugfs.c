@@ -83,7 +83,7 @@ DEFINE_SHOW_ATTRIBUTE(buddyinfo);
 static void show_class(struct seq_file *m, const struct bsa_cpu *owner,
 		       unsigned int index)
 {
-	unsigned long active = 0, partial = 0, empty = 0, frees = 0;
+	unsigned long active = 0, partial = 0, empty = 0, drains = 0;
 	struct bsa_class class, sum = {};
 	struct bsa_heap *heap = m->private;
 	struct bsa_cpu *c = NULL;
@@ -93,25 +93,25 @@ static void show_class(struct seq_file *m, const struct bsa_cpu *owner,
 			continue;
 		/* The owner counts on while this is read. */
 		data_race(class = c->slabs.class[index]);
-		/* As above. */
-		frees += data_race(c->slabs.frees[index]);
 		active += !!class.active;
 		partial += c->slabs.shelf[index].nr_partial;
 		empty += !!c->slabs.shelf[index].empty;
 		sum.allocs += class.allocs;
+		sum.frees += class.frees;
 		sum.drained += class.drained;
-		sum.drains += class.drains;
+		/* As above. */
+		drains += data_race(c->slabs.drains[index]);
 		sum.refills += class.refills;
 	}
-	if (owner && !sum.allocs && !frees)
+	if (owner && !sum.allocs && !sum.frees)
 		return;
 	if (owner == &heap->shared)
 		seq_puts(m, "shared ");
 	else if (owner)
 		seq_printf(m, "cpu%-3u ", owner->cpu);
 	seq_printf(m, "%4zu %8lu %7lu %7lu %7lu %10lu %10lu %9lu %8lu %8lu\n",
-		   bsa_class_size(index), sum.allocs - frees - sum.drained, active,
-		   partial, empty, sum.allocs, frees, sum.drained, sum.drains,
+		   bsa_class_size(index), sum.allocs - sum.frees - sum.drained, active,
+		   partial, empty, sum.allocs, sum.frees, sum.drained, drains,
 		   sum.refills);
 }
 

@@ -34,7 +34,7 @@ static void free_other(const void *ptr, struct bsa_page *page,
 static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 				      const void *ptr)
 {
-	struct bsa_page *slab = bsa_page_of(ptr);
+	struct bsa_page *slab = __bsa_page_of(ptr);
 	unsigned long mark = __this_cpu_read(cpu->slabs.mark);
 	unsigned int class;
 
@@ -50,18 +50,18 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	barrier();
 	class = slab->class;
 	if (likely(bsa_slab_put_one(slab, mark, ptr))) {
-		__this_cpu_inc(cpu->slabs.frees[class]);
+		__this_cpu_inc(cpu->slabs.class[class].frees);
 		/*
 		 * Who finds the mark gone in take_away() has got the bit before
 		 * (model/litmus/mark-outlasts-put.litmus).
 		 */
 		smp_wmb();
-		__this_cpu_write(cpu->slabs.mark, mark);
+		__this_cpu_write(cpu->slabs.mark, __this_cpu_read(cpu->slabs.idle));
 		preempt_enable();
 		return;
 	}
 	barrier();
-	__this_cpu_write(cpu->slabs.mark, mark);
+	__this_cpu_write(cpu->slabs.mark, __this_cpu_read(cpu->slabs.idle));
 other:
 	free_other(ptr, slab, cpu, _RET_IP_);
 }
@@ -177,7 +177,7 @@ static noinline void free_other(const void *ptr, struct bsa_page *page,
 bool bsa_plain_free(struct bsa_heap *heap, const void *ptr)
 {
 	preempt_disable();
-	return free_any(heap, bsa_page_of(ptr), ptr) == BSA_FREE_OK;
+	return free_any(heap, __bsa_page_of(ptr), ptr) == BSA_FREE_OK;
 }
 
 /*
@@ -232,7 +232,7 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 
 	preempt_disable();
 	c = this_cpu_ptr(heap->cpu);
-	slab = bsa_page_of(ptrs[0]);
+	slab = __bsa_page_of(ptrs[0]);
 	mark = READ_ONCE(c->slabs.mark);
 	if (likely(READ_ONCE(slab->owner) == (u32)mark)) {
 		WRITE_ONCE(c->slabs.mark, (unsigned long)slab);
@@ -241,10 +241,10 @@ static size_t free_bulk_fast(struct bsa_heap *heap, size_t nr, void **ptrs)
 		freed = bsa_slab_put_many(slab, mark,
 					  min_t(size_t, nr, BULK_BATCH),
 					  (const void * const *)ptrs);
-		c->slabs.frees[class] += freed;
+		c->slabs.class[class].frees += freed;
 		/* As in free_fast() (model/litmus/mark-outlasts-put.litmus). */
 		smp_wmb();
-		WRITE_ONCE(c->slabs.mark, mark);
+		WRITE_ONCE(c->slabs.mark, c->slabs.idle);
 	}
 	preempt_enable();
 	return freed;
@@ -269,7 +269,7 @@ void bsa_heap_free_bulk(struct bsa_heap *heap, size_t nr, void **ptrs)
 		if (freed)
 			continue;
 		preempt_disable();
-		free_other(ptrs[i], bsa_page_of(ptrs[i]), heap->cpu, _RET_IP_);
+		free_other(ptrs[i], __bsa_page_of(ptrs[i]), heap->cpu, _RET_IP_);
 		i++;
 	}
 }

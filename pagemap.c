@@ -1,33 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From any address to the descriptor that is responsible for it, in two loads
+ * From any address to the descriptor that is responsible for it, in one load that
+ * depends on the address
  *
- * One map serves all heaps. Its upper level has an entry for each 2 MiB of the
- * kernel's linear mapping, its lower level (the leaves) one for each page. An
- * entry is never NULL: what no heap manages has &bsa_no_page, whose owner is
- * nobody, so a lookup needs no test of its own.
+ * One map serves all heaps: an array with an entry for each page of the kernel's linear
+ * mapping. An entry is never NULL: what no heap manages has &bsa_no_page, whose owner
+ * is nobody, so a lookup needs no test of its own. The array is a mapping of pages, the
+ * leaves, and where no heap has memory it is the same leaf again and again.
  *
- * Readers hold nothing but preemption (or a live object of the section).
- * Writers hold bsa_pagemap_mutex. A leaf is complete before the upper level
- * points to it, and is freed only when every reader has gone.
+ * Readers have preemption off. Writers hold bsa_pagemap_mutex. A map with another leaf
+ * is a new one, and the older one goes when every reader has gone. Both have the same
+ * leaves, so it does not matter which of them somebody has.
  *
- * Ranges that meet inside one 2 MiB share its leaf, which is a page of the
- * kernel's: it is there for as long as one of its entries is of a range. Slabs
- * change entries at any time, without a lock, each those of its own pages.
+ * Ranges that meet inside one leaf share it: it is there for as long as one of its
+ * entries is of a range. Slabs change entries at any time, without a lock, each those
+ * of its own pages.
  *
- * Memory may be plugged in later. A region beyond the end of the map replaces the
- * map by one that is at least twice as large. The older one stays until the module
- * goes, and its entries are kept right, since somebody who was preempted may be
- * about to read them; all older maps together are smaller than the last one.
+ * Memory may be plugged in later. A region beyond the end of the map makes the map at
+ * least twice as large.
  */
 #include <bsa/compat.h>
 #include <bsa/pagemap.h>
 #include <linux/ioport.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
-static struct bsa_pagemap no_map;
-struct bsa_pagemap *bsa_pagemap __read_mostly = &no_map;
+/* Entries of a leaf. */
+#define LEAF_ENTRIES	(PAGE_SIZE / sizeof(struct bsa_page *))
+
+/*
+ * By so many entries the array is moved against its leaves. Processors take a load for
+ * one of what was just stored at the same offset of another page, and wait: that of the
+ * first page of a heap, for the first object in there.
+ */
+#define SKEW		200
+
+struct bsa_pagemap bsa_pagemap __read_mostly;
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap);
 
 struct bsa_page bsa_no_page = {
@@ -38,9 +47,11 @@ struct bsa_page bsa_no_page = {
 };
 EXPORT_SYMBOL_IF_KUNIT(bsa_no_page);
 
-static struct bsa_leaf bsa_no_leaf = {
-	.page = { [0 ... BSA_LEAF_PAGES - 1] = &bsa_no_page },
-};
+/* All leaves of the map, mapped as one; and the one that has no descriptor of a heap. */
+static struct bsa_page **array;
+static struct page **leaves;
+static unsigned long nr_leaves;
+static struct page *no_leaf;
 
 /* Serialises changes of the map: regions that come and go. */
 DEFINE_MUTEX(bsa_pagemap_mutex);
@@ -48,54 +59,32 @@ EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_mutex);
 
 static LIST_HEAD(bsa_ranges);
 
-static unsigned long granule_of(unsigned long addr)
+static unsigned long leaf_index(unsigned long addr)
 {
-	return (addr - PAGE_OFFSET) >> BSA_LEAF_SHIFT;
-}
-
-/* A leaf as the upper level has it, and back. */
-static struct bsa_page **leaf_origin(struct bsa_leaf *leaf,
-				     unsigned long granule)
-{
-	return leaf->page - granule * BSA_LEAF_PAGES;
-}
-
-static struct bsa_leaf *leaf_of(unsigned long granule)
-{
-	return (struct bsa_leaf *)(bsa_pagemap->leaf[granule] +
-				   granule * BSA_LEAF_PAGES);
-}
-
-static void set_leaf(unsigned long granule, struct bsa_leaf *leaf)
-{
-	struct bsa_pagemap *map;
-
-	for (map = bsa_pagemap; map && granule < map->nr; map = map->older)
-		/* For bsa_page_of() (model/litmus/map-grows.litmus). */
-		smp_store_release(&map->leaf[granule],
-				  leaf_origin(leaf, granule));
+	return (bsa_pagemap_index((void *)addr) + SKEW) / LEAF_ENTRIES;
 }
 
 static struct bsa_page **map_entry(unsigned long addr)
 {
-	unsigned long offset = addr - PAGE_OFFSET;
-
-	return &bsa_pagemap->leaf[offset >> BSA_LEAF_SHIFT][offset >> PAGE_SHIFT];
+	return &bsa_pagemap.entry[bsa_pagemap_index((void *)addr)];
 }
 
 /*
- * Say which descriptor is responsible for some pages, all in one leaf: @page for
- * all of them (@head), or each page's own, of which @page is the first. The entry
- * of the first page is the same in both cases, and stays.
+ * Say which descriptor is responsible for some pages: @page for all of them (@head),
+ * or each page's own, of which @page is the first. The entry of the first page is the
+ * same in both cases, and stays.
  */
 void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 		     struct bsa_page *page, bool head)
 {
-	struct bsa_page **entry = map_entry(start);
+	struct bsa_page **entry;
 	unsigned long i;
 
+	preempt_disable();
+	entry = map_entry(start);
 	for (i = 1; i < nr_pages; i++)
 		WRITE_ONCE(entry[i], head ? page : page + i);
+	preempt_enable();
 }
 
 /*
@@ -113,47 +102,64 @@ static bool is_ram(phys_addr_t start, size_t size)
 				 IORES_DESC_NONE) == REGION_INTERSECTS;
 }
 
+static struct page *new_leaf(int node)
+{
+	struct page *page = alloc_pages_node(node, GFP_KERNEL | __GFP_NOWARN, 0);
+	unsigned int i;
+
+	for (i = 0; page && i < LEAF_ENTRIES; i++)
+		((struct bsa_page **)page_address(page))[i] = &bsa_no_page;
+	return page;
+}
+
+/* Let readers have the leaves as they are now. Return 0 or -ENOMEM. May sleep. */
+static int publish(void)
+{
+	struct bsa_page **old = array, **new;
+
+	new = vmap(leaves, nr_leaves, VM_MAP, PAGE_KERNEL);
+	if (!new)
+		return -ENOMEM;
+	array = new;
+	/* For __bsa_page_of() (model/litmus/map-grows.litmus). */
+	smp_store_release(&bsa_pagemap.entry, new + SKEW);
+	/* As frees do (model/litmus/trim-vs-free.litmus). */
+	synchronize_rcu();
+	WRITE_ONCE(bsa_pagemap.nr, nr_leaves * LEAF_ENTRIES - SKEW);
+	vunmap(old);
+	return 0;
+}
+
 /*
- * Give the map @nr entries at least, and 8 bytes for each 2 MiB that the machine has.
- * Return 0 or -ENOMEM. May sleep.
+ * Have @nr leaves at least, and enough for what the machine has. Return 0 or -ENOMEM.
+ * May sleep.
  */
+static int more_leaves(unsigned long nr)
+{
+	struct page **more;
+
+	nr = max3(nr, 2 * nr_leaves, leaf_index((unsigned long)high_memory - 1) + 1);
+	no_leaf = no_leaf ?: new_leaf(NUMA_NO_NODE);
+	more = kvmalloc_array(nr, sizeof(*more), GFP_KERNEL | __GFP_NOWARN);
+	if (!no_leaf || !more) {
+		kvfree(more);
+		return -ENOMEM;
+	}
+	memcpy(more, leaves, nr_leaves * sizeof(*more));
+	kvfree(leaves);
+	leaves = more;
+	while (nr_leaves < nr)
+		leaves[nr_leaves++] = no_leaf;
+	return 0;
+}
+
+/* Give the map @nr entries at least. Return 0 or -ENOMEM. May sleep. */
 int bsa_pagemap_grow(unsigned long nr)
 {
-	struct bsa_pagemap *map, *old = bsa_pagemap;
-	unsigned long i;
-
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	nr = max3(nr, 2 * old->nr, granule_of((unsigned long)high_memory - 1) + 1);
-	map = kvmalloc(struct_size(map, leaf, nr), GFP_KERNEL | __GFP_NOWARN);
-	if (!map)
-		return -ENOMEM;
-	map->nr = nr;
-	map->older = old;
-	memcpy(map->leaf, old->leaf, old->nr * sizeof(old->leaf[0]));
-	for (i = old->nr; i < nr; i++)
-		map->leaf[i] = leaf_origin(&bsa_no_leaf, i);
-	/* For bsa_page_of() (model/litmus/map-grows.litmus). */
-	smp_store_release(&bsa_pagemap, map);
-	return 0;
+	return more_leaves(DIV_ROUND_UP(nr + SKEW, LEAF_ENTRIES)) ?: publish();
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_grow);
-
-/* Give each of some 2 MiB a leaf. */
-static int make_leaves(unsigned long granule, unsigned long last, int node)
-{
-	struct page *page;
-
-	for (; granule <= last; granule++) {
-		if (leaf_of(granule) != &bsa_no_leaf)
-			continue;
-		page = alloc_pages_node(node, GFP_KERNEL | __GFP_NOWARN, 0);
-		if (!page)
-			return -ENOMEM;
-		*(struct bsa_leaf *)page_address(page) = bsa_no_leaf;
-		set_leaf(granule, page_address(page));
-	}
-	return 0;
-}
 
 /*
  * Make room for a region in the map. Where it is not used in the end, and on errors,
@@ -165,7 +171,9 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 {
 	unsigned long end = region + size;
 	struct bsa_range *range;
-	int err;
+	unsigned long i, last;
+	struct page *page;
+	bool new = false;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	if (region < PAGE_OFFSET || end <= region ||
@@ -179,13 +187,20 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 		    range->region < end)
 			return -EEXIST;
 
-	if (granule_of(end - 1) >= bsa_pagemap->nr) {
-		err = bsa_pagemap_grow(granule_of(end - 1) + 1);
-		if (err)
-			return err;
+	last = leaf_index(end - 1);
+	if (last >= nr_leaves && more_leaves(last + 1))
+		return -ENOMEM;
+	for (i = leaf_index(region); i <= last; i++) {
+		if (leaves[i] != no_leaf)
+			continue;
+		page = new_leaf(page_to_nid(virt_to_page((void *)region)));
+		if (!page)
+			return -ENOMEM;
+		set_page_private(page, i);
+		leaves[i] = page;
+		new = true;
 	}
-	return make_leaves(granule_of(region), granule_of(end - 1),
-			   page_to_nid(virt_to_page((void *)region)));
+	return new ? publish() : 0;
 }
 
 /* Make the pages of a range known, in a region that the map has room for. */
@@ -223,36 +238,41 @@ void bsa_pagemap_remove(struct bsa_range *range)
 void bsa_pagemap_sync(void)
 {
 	struct page *page, *next;
-	struct bsa_leaf *leaf;
-	unsigned long i;
 	LIST_HEAD(unused);
+	unsigned long i;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	for (i = 0; i < bsa_pagemap->nr; i++) {
+	for (i = 0; i < nr_leaves; i++) {
 		cond_resched();
-		leaf = leaf_of(i);
-		if (leaf == &bsa_no_leaf)
+		page = leaves[i];
+		if (page == no_leaf)
 			continue;
 		/* An entry that changes meanwhile is of a range, and remains so. */
-		if (data_race(memcmp(leaf, &bsa_no_leaf, sizeof(*leaf))))
+		if (data_race(memcmp(page_address(page), page_address(no_leaf), PAGE_SIZE)))
 			continue;
-		set_leaf(i, &bsa_no_leaf);
-		list_add(&virt_to_page(leaf)->lru, &unused);
+		leaves[i] = no_leaf;
+		list_add(&page->lru, &unused);
 	}
-	/* As frees do (model/litmus/trim-vs-free.litmus). */
-	synchronize_rcu();
-	list_for_each_entry_safe(page, next, &unused, lru)
+	if (list_empty(&unused)) {
+		synchronize_rcu();
+	} else if (publish()) {
+		/* They stay, then. */
+		list_for_each_entry(page, &unused, lru)
+			leaves[page_private(page)] = page;
+		synchronize_rcu();
+		return;
+	}
+	list_for_each_entry_safe(page, next, &unused, lru) {
+		set_page_private(page, 0);
 		__free_page(page);
+	}
 }
 
-/* Free the map, and those before it. No range is left, and nobody reads it. */
+/* Free the map. No range is left, and nobody reads it. */
 void bsa_pagemap_exit(void)
 {
-	struct bsa_pagemap *map;
-
-	while (bsa_pagemap != &no_map) {
-		map = bsa_pagemap;
-		bsa_pagemap = map->older;
-		kvfree(map);
-	}
+	vunmap(array);
+	kvfree(leaves);
+	if (no_leaf)
+		__free_page(no_leaf);
 }

@@ -122,7 +122,8 @@ static void init_cpu(struct bsa_heap *heap, struct bsa_cpu *c,
 	bsa_kept_init(c->kept, heap->debug || want_init_on_free());
 	c->heap = heap;
 	c->cpu = cpu;
-	c->slabs.mark = bsa_percpu_mark(c);
+	c->slabs.idle = bsa_percpu_mark(c);
+	c->slabs.mark = c->slabs.idle;
 }
 
 /* Set up the slabs of a heap that has @cpu, @buddy and @id. May sleep. */

@@ -63,7 +63,7 @@ static void give_up_here(struct bsa_heap *heap, unsigned int class)
 		if (class < BSA_ALL_CLASSES)
 			bsa_move_slabs(c, class);
 		barrier();
-		WRITE_ONCE(c->slabs.mark, mark);
+		WRITE_ONCE(c->slabs.mark, c->slabs.idle);
 	}
 	preempt_enable();
 }

@@ -372,7 +372,7 @@ void *bsa_alloc_here(struct bsa_heap *heap, unsigned int index)
 		if (!bsa_class_take(class, &obj))
 			obj = bsa_refill(c, class);
 		barrier();
-		WRITE_ONCE(c->slabs.mark, mark);
+		WRITE_ONCE(c->slabs.mark, c->slabs.idle);
 	} else {
 		obj = alloc_shared(heap, index);
 	}

@@ -77,6 +77,7 @@ void bsa_slabs_init(struct bsa_slabs *slabs, u32 number,
 	memset(slabs, 0, sizeof(*slabs));
 	raw_spin_lock_init(&slabs->lock);
 	slabs->mark = number;
+	slabs->idle = number;
 	slabs->number = number;
 	slabs->buddy = buddy;
 	for (i = 0; i < BSA_ALL_CLASSES; i++) {
@@ -215,7 +216,7 @@ void bsa_slabs_drain(struct bsa_slabs *slabs, struct bsa_class *class)
 	for (i = 0; i < bsa_slab_words(slab); i++)
 		nr += drain_word(slabs, &slab->free[i],
 				 ~bsa_slab_objects(slab, i));
-	class->drains += !!nr;
+	slabs->drains[class - slabs->class] += !!nr;
 	class->drained += nr;
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_drain);

@@ -94,7 +94,7 @@ static struct bsa_stats plain_stats(struct bsa_heap *heap)
 	while ((c = bsa_percpu_next(heap, c))) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++) {
 			stats.live_objects += READ_ONCE(c->slabs.class[i].allocs);
-			stats.drains += READ_ONCE(c->slabs.class[i].drains);
+			stats.drains += READ_ONCE(c->slabs.drains[i]);
 			stats.refills += READ_ONCE(c->slabs.class[i].refills);
 		}
 		for (i = 0; i < BSA_NR_ORDERS; i++) {
@@ -110,7 +110,7 @@ static struct bsa_stats plain_stats(struct bsa_heap *heap)
 	smp_rmb();
 	while ((c = bsa_percpu_next(heap, c))) {
 		for (i = 0; i < BSA_ALL_CLASSES; i++)
-			stats.live_objects -= READ_ONCE(c->slabs.frees[i]);
+			stats.live_objects -= READ_ONCE(c->slabs.class[i].frees);
 		stats.live_objects -= READ_ONCE(c->remote_frees) +
 				      READ_ONCE(c->listed_frees);
 		stats.live_objects += READ_ONCE(c->slabs.conflicts) +

@@ -449,7 +449,7 @@ static void check_owner(struct check *check, struct bsa_cpu *c)
 
 	check->budget -= SLAB_COST;
 	/* Nobody is on a fast path; with debug= every CPU is busy for good. */
-	if (c->slabs.mark != bsa_percpu_mark(c))
+	if (c->slabs.mark != bsa_percpu_mark(c) || c->slabs.idle != c->slabs.mark)
 		wrong(check, NULL, "owner %#x: its mark is %p\n", c->slabs.number,
 		      (void *)c->slabs.mark);
 	for (i = 0; i < BSA_ALL_CLASSES; i++)

@@ -979,8 +979,9 @@ static void validate_finds_damaged_lists(struct kunit *test)
 	DAMAGE(test, p.heap, p.partial->list.next, &p.partial->list);
 	DAMAGE(test, p.heap, p.partial->list.prev, NULL);
 	DAMAGE(test, p.heap, c->slabs.mark, c->slabs.mark - 1);
+	DAMAGE(test, p.heap, c->slabs.idle, c->slabs.idle - 1);
 	DAMAGE(test, p.heap, c->remote_frees, c->remote_frees + 1);
-	DAMAGE(test, p.heap, c->slabs.frees[bsa_size_class(64)], 0);
+	DAMAGE(test, p.heap, c->slabs.class[bsa_size_class(64)].frees, 0);
 	bsa_test_give_back(p.heap, 257, p.ptrs);
 }
 
@@ -1034,7 +1035,7 @@ static void validate_finds_damaged_pages(struct kunit *test)
 	struct bsa_page *page = bsa_page_of(ptr);
 	struct bsa_cpu *c = per_cpu_ptr(heap->cpu, 0);
 	struct bsa_page *free, **map;
-	unsigned long nr, *stack;
+	unsigned long *stack;
 	unsigned int order;
 
 	bsa_heap_free(heap, kept);
@@ -1060,8 +1061,7 @@ static void validate_finds_damaged_pages(struct kunit *test)
 	DAMAGE(test, heap, bsa_page_of(kept)->state, BSA_PAGE_ALLOCATED);
 	DAMAGE(test, heap, bsa_page_of(kept)->state, BSA_PAGE_SLAB_EMPTY);
 
-	nr = (unsigned long)ptr - PAGE_OFFSET;
-	map = &bsa_pagemap->leaf[nr >> BSA_LEAF_SHIFT][nr >> PAGE_SHIFT];
+	map = &bsa_pagemap.entry[bsa_pagemap_index(ptr)];
 	DAMAGE(test, heap, map[0], page + 1);
 	DAMAGE(test, heap, map[1], page);
 

@@ -135,7 +135,7 @@ static inline enum bsa_refused bsa_slabs_free(struct bsa_slabs *slabs,
 		return BSA_FREE_INTERIOR;
 	if (!bsa_slab_is_live(slab, ptr))
 		return BSA_FREE_DOUBLE;
-	slabs->frees[slab->class]++;
+	slabs->class[slab->class].frees++;
 	if (slab->owner == slabs->number &&
 	    bsa_slab_put_one(slab, slabs->number, ptr))
 		return BSA_FREE_OK;

@@ -460,7 +460,7 @@ static void slab_counts_allocations_and_frees(struct kunit *test)
 {
 	struct rig *rig = new_rig(test, 64);
 	unsigned int class = bsa_size_class(256);
-	const unsigned long *frees = &rig->slabs.frees[class];
+	const unsigned long *frees = &rig->slabs.class[class].frees;
 	void *objs[150];
 	int i;
 
@@ -580,7 +580,7 @@ static void slab_refuses_bad_frees(struct kunit *test)
 			BSA_FREE_OK);
 	KUNIT_EXPECT_EQ(test, bsa_buddy_free_pages(rig->buddy, obj),
 			BSA_FREE_OBJECT);
-	KUNIT_EXPECT_EQ(test, rig->slabs.frees[bsa_size_class(64)], 0);
+	KUNIT_EXPECT_EQ(test, rig->slabs.class[bsa_size_class(64)].frees, 0);
 
 	put(test, rig, obj);
 	KUNIT_EXPECT_EQ(test, bsa_slabs_free(&rig->slabs, obj, &release),
@@ -696,7 +696,7 @@ static void slab_keeps_contents_in_random_use(struct kunit *test)
 		random_free(test, run);
 	for (i = 0; i < BSA_NR_CLASSES; i++)
 		KUNIT_EXPECT_EQ(test, run->rig->slabs.class[i].allocs,
-				run->rig->slabs.frees[i]);
+				run->rig->slabs.class[i].frees);
 	/* Kept at most: an active and an empty slab of each class, and bitmaps. */
 	KUNIT_EXPECT_GE(test, run->rig->buddy->free_pages, 700 - 2 * 48 - 20);
 }

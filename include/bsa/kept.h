@@ -78,7 +78,7 @@ static __always_inline void *bsa_kept_pop(struct bsa_kept *kept, bool low,
 	 * may try to set the bit, too.
 	 */
 	addr = (void *)(READ_ONCE(*stack) & PAGE_MASK);
-	*page = bsa_page_of(addr);
+	*page = __bsa_page_of(addr);
 	/* Takes the block off, and unlocks (model/litmus/kept-pop-push.litmus). */
 	smp_store_release(stack, (*page)->below);
 out:

@@ -8,6 +8,7 @@
 #include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/types.h>
 
 #if BITS_PER_LONG != 64
@@ -127,35 +128,16 @@ static inline bool bsa_page_is_slab(const struct bsa_page *page)
 	return READ_ONCE(page->state) >= BSA_PAGE_SLAB_ACTIVE;
 }
 
-/* A leaf of the map is for 2 MiB. */
-#define BSA_LEAF_SHIFT		21
-#define BSA_LEAF_PAGES		(1UL << (BSA_LEAF_SHIFT - PAGE_SHIFT))
-
-/**
- * struct bsa_leaf - descriptors of the pages in one naturally aligned range
- * @page: the descriptor of each page; pages of a slab have that of the slab's
- *	first page; pages that no heap manages have &bsa_no_page
- */
-struct bsa_leaf {
-	struct bsa_page *page[BSA_LEAF_PAGES];
-};
-
-static_assert(sizeof(struct bsa_leaf) <= PAGE_SIZE);
-
 /**
  * struct bsa_pagemap - from an address to the descriptor of its page
- * @nr: number of entries in @leaf
- * @older: the map before this one, which had fewer entries; or NULL
- * @leaf: for each 2 MiB where its leaf would begin if it had an entry for every
- *	page of the linear mapping; ranges without a managed page share one leaf
- *
- * Number and entries are reached through one pointer, so whoever reads that has
- * a number that fits the entries, on every processor and without a barrier.
+ * @entry: for each page of the linear mapping its descriptor; pages of a slab have
+ *	that of the slab's first page; pages that no heap manages have &bsa_no_page.
+ *	Most of it is one page of such, mapped over and over
+ * @nr: number of entries
  */
 struct bsa_pagemap {
+	struct bsa_page **entry;
 	unsigned long nr;
-	struct bsa_pagemap *older;
-	struct bsa_page **leaf[];
 };
 
 /**
@@ -177,7 +159,7 @@ struct bsa_range {
 };
 
 extern struct mutex bsa_pagemap_mutex;
-extern struct bsa_pagemap *bsa_pagemap;
+extern struct bsa_pagemap bsa_pagemap;
 extern struct bsa_page bsa_no_page;
 
 void bsa_pagemap_exit(void);
@@ -189,22 +171,42 @@ void bsa_pagemap_sync(void);
 void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 		     struct bsa_page *page, bool head);
 
+/* Where in the map an address is. */
+static __always_inline unsigned long bsa_pagemap_index(const void *ptr)
+{
+	return ((unsigned long)kasan_reset_tag(ptr) - PAGE_OFFSET) >> PAGE_SHIFT;
+}
+
 /*
  * The descriptor that is responsible for an address, which may be any value at
- * all; &bsa_no_page if no heap manages it. For the result to stay valid the caller
- * holds something live in the section, or has preemption off.
+ * all; &bsa_no_page if no heap manages it. Preemption is off, as it has to be for as
+ * long as the result is used, unless the caller holds something live in the section.
+ *
+ * Whoever replaces the map waits for those who have preemption off, before there are
+ * more entries, and before the older map goes.
  */
-static __always_inline struct bsa_page *bsa_page_of(const void *ptr)
+static __always_inline struct bsa_page *__bsa_page_of(const void *ptr)
 {
-	unsigned long offset = (unsigned long)kasan_reset_tag(ptr) - PAGE_OFFSET;
-	unsigned long granule = offset >> BSA_LEAF_SHIFT;
-	/* Pairs with the releases in pagemap.c (model/litmus/map-grows.litmus). */
-	const struct bsa_pagemap *map = READ_ONCE(bsa_pagemap);
+	unsigned long index = bsa_pagemap_index(ptr);
 
-	if (unlikely(granule >= map->nr))
+	if (unlikely(index >= READ_ONCE(bsa_pagemap.nr)))
 		return &bsa_no_page;
-	/* Of a live allocation the entry does not change. */
-	return data_race(map->leaf[granule][offset >> PAGE_SHIFT]);
+	/*
+	 * Of a live allocation the entry does not change. Pairs with the releases in
+	 * pagemap.c (model/litmus/map-grows.litmus).
+	 */
+	return data_race(READ_ONCE(bsa_pagemap.entry)[index]);
+}
+
+/* As __bsa_page_of(), in any context. */
+static inline struct bsa_page *bsa_page_of(const void *ptr)
+{
+	struct bsa_page *page;
+
+	preempt_disable();
+	page = __bsa_page_of(ptr);
+	preempt_enable();
+	return page;
 }
 
 #endif /* _BSA_PAGEMAP_H */

@@ -47,9 +47,9 @@ static inline unsigned int bsa_slab_order(unsigned int class)
  * @unit: bytes from one bit's address to the next: the object size, or a third
  * @active: the slab that is being allocated from, or NULL
  * @allocs: objects handed out
+ * @frees: objects that the owner freed
  * @refills: slabs that became active
- * @drains: times that remote frees were taken over
- * @drained: objects that were taken over
+ * @drained: objects that had been freed remotely, and were taken over
  *
  * The owner's alone, and a cache line.
  */
@@ -59,8 +59,8 @@ struct bsa_class {
 	unsigned long unit;
 	struct bsa_page *active;
 	unsigned long allocs;
+	unsigned long frees;
 	unsigned long refills;
-	unsigned long drains;
 	unsigned long drained;
 };
 
@@ -83,24 +83,26 @@ struct bsa_shelf {
 
 /**
  * struct bsa_slabs - all slabs of one owner
- * @mark: @number while nobody is inside a call; %BSA_MARK_BUSY or the slab that is
- *	freed into while somebody is, which are even and no owner. Other values see
- *	percpu.h.
+ * @mark: @idle while nobody is inside a call; %BSA_MARK_BUSY or the slab that is
+ *	freed into while somebody is, which are even and no owner
+ * @idle: @number, or what percpu.h says. Who leaves a call stores it, not what he has
+ *	read there, or each call would wait for what the one before has stored.
  * @number: what the owner's slabs have in &bsa_page.owner; odd
  * @conflicts: objects that had been freed by the owner and remotely, too:
  *	double frees that were found, and undone, when the owner took them over
  * @buddy: where the pages of slabs come from
  * @class: those of each size class
- * @frees: per class, objects that the owner freed
+ * @drains: times that remote frees were taken over
  * @lock: the owner's lock: protects @shelf, and the state of slabs that are not active
  * @shelf: those of each size class that are not active
  */
 struct bsa_slabs {
 	unsigned long mark;
+	unsigned long idle;
 	u32 number;
 	unsigned long conflicts;
 	struct bsa_buddy *buddy;
-	unsigned long frees[BSA_ALL_CLASSES];
+	unsigned long drains[BSA_ALL_CLASSES];
 	struct bsa_class class[BSA_ALL_CLASSES] ____cacheline_aligned;
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct bsa_shelf shelf[BSA_ALL_CLASSES];
@@ -179,16 +181,15 @@ static inline unsigned int bsa_slab_capacity(const struct bsa_page *slab)
 static __always_inline bool bsa_class_take(struct bsa_class *class, void **obj)
 {
 	unsigned long *word = class->word;
-	unsigned long bit, free = *word;
+	unsigned long free = *word;
 	/* A remote free in this very instant is as good as one after it. */
 	unsigned long ready = free & ~READ_ONCE(word[BSA_REMOTE]);
 
 	if (unlikely(!ready))
 		return false;
-	bit = __ffs(ready);
-	WRITE_ONCE(*word, free & ~BIT(bit));
+	WRITE_ONCE(*word, free ^ (ready & -ready));
 	class->allocs++;
-	*obj = (void *)(bsa_hidden(class->base) + bit * class->unit);
+	*obj = (void *)(bsa_hidden(class->base) + __ffs(ready) * class->unit);
 	return true;
 }
 
@@ -293,10 +294,19 @@ static __always_inline bool bsa_slab_put_one(struct bsa_page *slab, u32 owner,
 					     const void *ptr)
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
+	unsigned long *word = &slab->free0, *free = slab->free;
 
-	return likely(index < slab->bits) &&
-	       bsa_slab_put(slab, owner, slab->free + index / BITS_PER_LONG,
-			    BIT(index % BITS_PER_LONG), 1, &ptr);
+	if (unlikely(index >= slab->bits))
+		return false;
+	/*
+	 * So that nobody waits for the address of what is in the descriptor: a jump
+	 * is foreseen, and the compiler does not know that both are the same.
+	 */
+	OPTIMIZER_HIDE_VAR(free);
+	if (unlikely(free != &slab->free0))
+		word = free + index / BITS_PER_LONG;
+	OPTIMIZER_HIDE_VAR(word);
+	return bsa_slab_put(slab, owner, word, BIT(index % BITS_PER_LONG), 1, &ptr);
 }
 
 /*

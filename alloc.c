@@ -66,9 +66,10 @@ static __always_inline bool is_plain(size_t size, gfp_t gfp)
 	       !bsa_wants_slow_path();
 }
 
+static void *alloc_held(size_t size, gfp_t gfp, struct bsa_cpu *c,
+			struct bsa_class *class, unsigned long caller);
 static void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
-			  struct bsa_class *class, unsigned long mark,
-			  unsigned long caller);
+			  struct bsa_class *class, unsigned long caller);
 
 /*
  * Take an object that this CPU has at hand, of the class that is @at; else leave
@@ -86,6 +87,8 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 		/* Whoever interrupts from here on finds the CPU busy. */
 		barrier();
 		class = (void *)c->slabs.class + at;
+		if (unlikely(class->held))
+			return alloc_held(size, gfp, c, class, _RET_IP_);
 		if (likely(bsa_class_take(class, &obj))) {
 			barrier();
 			WRITE_ONCE(c->slabs.mark, c->slabs.idle);
@@ -94,7 +97,22 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
 			return obj;
 		}
 	}
-	return alloc_refill(size, gfp, c, class, mark, _RET_IP_);
+	return alloc_refill(size, gfp, c, class, _RET_IP_);
+}
+
+/* Take what the magazine of @class holds. Ends what alloc_fast() has begun. */
+static noinline void *alloc_held(size_t size, gfp_t gfp, struct bsa_cpu *c,
+				 struct bsa_class *class, unsigned long caller)
+{
+	void *obj = bsa_slabs_take_held(&c->slabs, class);
+
+	if (unlikely(!obj))
+		return alloc_refill(size, gfp, c, class, caller);
+	barrier();
+	WRITE_ONCE(c->slabs.mark, c->slabs.idle);
+	preempt_enable();
+	bsa_hand_out(obj, size, bsa_class_size(class - c->slabs.class));
+	return obj;
 }
 
 /*
@@ -102,8 +120,7 @@ static __always_inline void *alloc_fast(struct bsa_cpu *c, unsigned long at,
  * busy. Ends what alloc_fast() has begun.
  */
 static noinline void *alloc_refill(size_t size, gfp_t gfp, struct bsa_cpu *c,
-				   struct bsa_class *class, unsigned long mark,
-				   unsigned long caller)
+				   struct bsa_class *class, unsigned long caller)
 {
 	void *obj = NULL;
 

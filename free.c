@@ -24,6 +24,8 @@
 /* What one section without preemption frees at most. */
 #define BULK_BATCH	64
 
+static void free_full(const void *ptr, struct bsa_page *slab,
+		      struct bsa_cpu __percpu *cpu, unsigned long caller);
 static void free_other(const void *ptr, struct bsa_page *page,
 		       struct bsa_cpu __percpu *cpu, unsigned long caller);
 
@@ -36,11 +38,15 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 {
 	struct bsa_page *slab = __bsa_page_of(ptr);
 	unsigned long mark = __this_cpu_read(cpu->slabs.mark);
+	u32 owner = READ_ONCE(slab->owner);
 	unsigned int class;
 
 	/* Is the slab ours, and is the CPU not busy? Else the mark stays as it is. */
-	if (unlikely(READ_ONCE(slab->owner) != (u32)mark))
+	if (unlikely(owner != (u32)mark)) {
+		if (owner == ((u32)mark | BSA_OWNER_FULL))
+			return free_full(ptr, slab, cpu, _RET_IP_);
 		goto other;
+	}
 	__this_cpu_write(cpu->slabs.mark, (unsigned long)slab);
 	/*
 	 * From here on interrupts leave the CPU's slabs alone; until here they may
@@ -64,6 +70,31 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 	__this_cpu_write(cpu->slabs.mark, __this_cpu_read(cpu->slabs.idle));
 other:
 	free_other(ptr, slab, cpu, _RET_IP_);
+}
+
+/*
+ * Free an object of a slab of this CPU's that is full: the magazine holds it, unless it
+ * holds another one of that slab, which then is free as well. As free_fast().
+ */
+static noinline void free_full(const void *ptr, struct bsa_page *slab,
+			       struct bsa_cpu __percpu *cpu, unsigned long caller)
+{
+	struct bsa_cpu *c = this_cpu_ptr(cpu);
+	bool held = false;
+
+	WRITE_ONCE(c->slabs.mark, (unsigned long)slab);
+	barrier();
+	if (likely(READ_ONCE(slab->owner) == (c->slabs.number | BSA_OWNER_FULL))) {
+		held = bsa_slabs_hold(&c->slabs, slab, ptr);
+		/* Whoever frees this one looks at the slab. */
+		if (unlikely(!held && bsa_slab_is_live(slab, ptr)))
+			bsa_slab_let_go(&c->slabs, slab);
+	}
+	barrier();
+	WRITE_ONCE(c->slabs.mark, c->slabs.idle);
+	if (unlikely(!held))
+		return free_other(ptr, slab, cpu, caller);
+	preempt_enable();
 }
 
 /*
@@ -91,7 +122,8 @@ static __always_inline bool free_remote(struct bsa_heap *heap,
 		return false;
 	word = free + index / BITS_PER_LONG;
 	bit = BIT(index % BITS_PER_LONG);
-	if (unlikely((READ_ONCE(*word) | READ_ONCE(word[BSA_REMOTE])) & bit))
+	if (unlikely((READ_ONCE(*word) | READ_ONCE(word[BSA_REMOTE])) & bit ||
+		     bsa_slab_holds(slab, index)))
 		return false;
 	if (BSA_WATCHED)
 		bsa_take_back(ptr, bsa_class_size(slab->class));

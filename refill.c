@@ -2,7 +2,7 @@
 /*
  * Where a CPU's next slab comes from, and where slabs go
  *
- * When the word that a CPU allocates from is empty, it looks, in this order, at
+ * When a CPU's magazine and the word that it allocates from are empty, it looks, in this order, at
  *
  *   the other words of its active slab, and what others have freed there
  *   its partial slabs, and its empty one
@@ -143,8 +143,24 @@ void bsa_catch_up(struct bsa_heap *heap)
 		bsa_look(heap, slabs[nr]);
 }
 
+/* Let go of what is held of a class, as bsa_retire_all(). */
+static void empty_magazine(struct bsa_cpu *c, struct bsa_class *class)
+{
+	struct bsa_page *release[BSA_MAGAZINE_SIZE];
+	unsigned int nr = 0, i;
+	unsigned long flags;
+
+	if (!class->held || !bsa_lock(&c->slabs.lock, flags))
+		return;
+	while (bsa_slabs_empty_magazine(&c->slabs, class, &release[nr]))
+		nr++;
+	bsa_unlock(&c->slabs.lock, flags);
+	for (i = 0; i < nr; i++)
+		bsa_release_slab(c->heap, release[i]);
+}
+
 /*
- * Let go of the active slabs, as the owner of the set or of the shared one.
+ * Let go of the active slabs and of what magazines hold, as the owner of the set or of the shared one.
  * Preemption is off.
  */
 void bsa_retire_all(struct bsa_cpu *c)
@@ -153,6 +169,8 @@ void bsa_retire_all(struct bsa_cpu *c)
 	unsigned long flags;
 	unsigned int i;
 
+	for (i = 0; i < BSA_ALL_CLASSES; i++)
+		empty_magazine(c, &c->slabs.class[i]);
 	if (!bsa_lock(&c->slabs.lock, flags))
 		return;
 	for (i = 0; i < BSA_ALL_CLASSES; i++)
@@ -176,6 +194,7 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 	if (!bsa_lock(&c->slabs.lock, flags))
 		return false;
 	while (nr < BSA_BATCH && (slab[nr] = bsa_slabs_pop(&c->slabs, class))) {
+		bsa_slab_let_go(&c->slabs, slab[nr]);
 		/*
 		 * A free that comes now finds it with its next owner. Pairs with
 		 * smp_load_acquire() in bsa_look() (model/litmus/look-vs-activate.litmus).
@@ -369,7 +388,8 @@ void *bsa_alloc_here(struct bsa_heap *heap, unsigned int index)
 		barrier();
 		class = &c->slabs.class[index];
 		bsa_slabs_drain(&c->slabs, class);
-		if (!bsa_class_take(class, &obj))
+		obj = bsa_slabs_take_held(&c->slabs, class);
+		if (!obj && !bsa_class_take(class, &obj))
 			obj = bsa_refill(c, class);
 		barrier();
 		WRITE_ONCE(c->slabs.mark, c->slabs.idle);

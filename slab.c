@@ -110,6 +110,7 @@ void bsa_slab_make(struct bsa_buddy *buddy, struct bsa_page *page,
 	page->shift = shift;
 	page->mask = (PAGE_SIZE << page->order) - 1;
 	WRITE_ONCE(page->bits, bits);
+	WRITE_ONCE(page->held, 0);
 	for (i = 0; i < bsa_slab_words(page); i++) {
 		objects = bsa_slab_objects(page, i);
 		WRITE_ONCE(page->free[i], objects);
@@ -134,6 +135,9 @@ unsigned int bsa_slab_unmake(struct bsa_buddy *buddy, struct bsa_page *slab)
 	for (i = 0; i < bsa_slab_words(slab); i++)
 		conflicts += hweight_long(slab->free[i] &
 					  READ_ONCE(slab->free[BSA_REMOTE + i]));
+	/* It was held, and others have freed it a second time. */
+	conflicts += !!slab->held;
+	WRITE_ONCE(slab->held, 0);
 	if (slab->order)
 		bsa_pagemap_set((unsigned long)bsa_page_address(buddy, slab),
 				1UL << slab->order, slab, false);
@@ -268,6 +272,17 @@ void bsa_slabs_activate(struct bsa_slabs *slabs, struct bsa_page *slab)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_activate);
 
+/* What is held of a slab of the owner's is free, as if others had freed it. */
+void bsa_slab_let_go(struct bsa_slabs *slabs, struct bsa_page *slab)
+{
+	if (!slab->held)
+		return;
+	if (test_and_set_bit(slab->held - 1, slab->free + BSA_REMOTE))
+		slabs->conflicts++;
+	WRITE_ONCE(slab->held, 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_slab_let_go);
+
 /*
  * Lists. The caller has the owner's lock.
  */
@@ -370,6 +385,24 @@ struct bsa_page *bsa_slabs_look(struct bsa_slabs *slabs, struct bsa_page *slab)
 	return bsa_slabs_place(slabs, slab);
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_slabs_look);
+
+/*
+ * Let go of one object that the magazine of a class holds; @release is what is to be
+ * given back then, or NULL, as from bsa_slabs_place(). Return false if there was none.
+ */
+bool bsa_slabs_empty_magazine(struct bsa_slabs *slabs, struct bsa_class *class,
+			      struct bsa_page **release)
+{
+	struct bsa_page *slab;
+	const void *ptr;
+
+	slab = bsa_slabs_pop_held(slabs, class, &ptr);
+	if (!slab)
+		return false;
+	bsa_slab_let_go(slabs, slab);
+	*release = bsa_slabs_look(slabs, slab);
+	return true;
+}
 
 /*
  * Stop allocating from the active slab of a class. Return as

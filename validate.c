@@ -216,17 +216,24 @@ static bool has_bitmaps(struct check *check, const struct bsa_page *slab)
 	       !test_bit(slot, &block->free0);
 }
 
-/* Does the state of a slab go with its objects, its owner and the lists? */
-static bool is_in_place(struct check *check, const struct bsa_page *slab,
-			unsigned int nr_free)
+static struct bsa_cpu *owner_of(struct check *check, const struct bsa_page *slab)
 {
-	bool is_full = slab->state == BSA_PAGE_SLAB_FULL;
-	struct bsa_shelf *shelf;
 	struct bsa_cpu *c = NULL;
 
 	while ((c = bsa_percpu_next(check->heap, c)))
 		if (c->slabs.number == (slab->owner & ~BSA_OWNER_FULL))
 			break;
+	return c;
+}
+
+/* Does the state of a slab go with its objects, its owner and the lists? */
+static bool is_in_place(struct check *check, const struct bsa_page *slab,
+			unsigned int nr_free)
+{
+	bool is_full = slab->state == BSA_PAGE_SLAB_FULL;
+	struct bsa_cpu *c = owner_of(check, slab);
+	struct bsa_shelf *shelf;
+
 	if (!c || !!(slab->owner & BSA_OWNER_FULL) != is_full)
 		return false;
 	shelf = &c->slabs.shelf[slab->class];
@@ -244,7 +251,24 @@ static bool is_in_place(struct check *check, const struct bsa_page *slab,
 	}
 }
 
-static void check_slab(struct check *check, const struct bsa_page *slab)
+/* Is what a slab holds as free in no bitmap, and in its owner's magazine? */
+static bool is_held(struct check *check, struct bsa_page *slab)
+{
+	unsigned int index = slab->held - 1, i;
+	unsigned long *word = &slab->free[index / BITS_PER_LONG];
+	struct bsa_cpu *c = owner_of(check, slab);
+
+	if (index >= slab->bits || !c ||
+	    (*word | READ_ONCE(word[BSA_REMOTE])) & BIT(index % BITS_PER_LONG))
+		return false;
+	for (i = 0; i < c->slabs.class[slab->class].held && i < BSA_MAGAZINE_SIZE; i++)
+		if (c->slabs.magazine[slab->class].slab[i] == slab &&
+		    bsa_slab_index(slab, c->slabs.magazine[slab->class].object[i]) == index)
+			return true;
+	return false;
+}
+
+static void check_slab(struct check *check, struct bsa_page *slab)
 {
 	unsigned long free, remote, objects;
 	unsigned int nr_free = 0, i;
@@ -269,7 +293,10 @@ static void check_slab(struct check *check, const struct bsa_page *slab)
 		nr_free += hweight_long((free | remote) & objects);
 		check->live -= hweight_long(free & remote & objects);
 	}
-	check->live += bsa_slab_capacity(slab) - nr_free;
+	check->live += bsa_slab_capacity(slab) - nr_free - !!slab->held;
+	if (slab->held && !is_held(check, slab))
+		wrong(check, slab, "object %d of %u is held by no magazine of owner %#x\n",
+		      slab->held - 1, slab->bits, slab->owner);
 	if (!is_in_place(check, slab, nr_free))
 		wrong(check, slab, "state %u with %u of %u objects free, owner %#x\n",
 		      slab->state, nr_free, bsa_slab_capacity(slab), slab->owner);
@@ -401,11 +428,12 @@ static void check_class(struct check *check, struct bsa_cpu *c, unsigned int ind
 	check->listed[BSA_PAGE_SLAB_ACTIVE] += !!slab;
 	check->listed[BSA_PAGE_SLAB_PARTIAL] += shelf->nr_partial;
 	check->listed[BSA_PAGE_SLAB_EMPTY] += !!shelf->empty;
-	if (class->unit != bsa_class_unit(index) || (slab ? !known : *class->word) ||
+	if (class->unit != bsa_class_unit(index) || class->held > BSA_MAGAZINE_SIZE ||
+	    (slab ? !known : *class->word) ||
 	    list_empty(&shelf->partial) != !shelf->nr_partial)
 		wrong(check, NULL,
-		      "owner %#x: objects of class %u are %lu bytes apart; %lu partial slabs, the active one is at %p\n",
-		      c->slabs.number, index, class->unit, shelf->nr_partial, slab);
+		      "owner %#x: objects of class %u are %u bytes apart, %u are held; %lu partial slabs, the active one is at %p\n",
+		      c->slabs.number, index, class->unit, class->held, shelf->nr_partial, slab);
 	if (!known)
 		return;
 	word = class->word - slab->free;

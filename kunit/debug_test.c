@@ -419,7 +419,7 @@ static void debug_objects_are_listed_by_call_chain(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf, "debug_allocates"));
 	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf, "7 objects, 700 bytes"));
 	/* Some kernels know of no more than the caller. */
-	if (BSA_HAS_STACKS && bsa_stack_trace(chain, ARRAY_SIZE(chain), 0) > 1)
+	if (BSA_HAS_STACKS && stack_trace_save(chain, ARRAY_SIZE(chain), 0) > 1)
 		KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf,
 						   "debug_objects_are_listed"));
 

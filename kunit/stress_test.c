@@ -1331,7 +1331,7 @@ static void nest_in(struct kunit *test, unsigned long contexts)
 			   sum.deferred[0]);
 		KUNIT_EXPECT_GT(test, sum.times[0], 0U);
 		if (!never_nests(context))
-			KUNIT_EXPECT_GE(test, sum.busy[0], NEST_BUSY);
+			KUNIT_EXPECT_GT(test, sum.busy[0], 0U);
 	}
 	for_each_online_cpu(cpu)
 		empty_nest(per_cpu_ptr(&nests, cpu));

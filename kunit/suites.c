@@ -15,7 +15,8 @@ MODULE_PARM_DESC(filter, "glob of the tests, or of the suites, to run (default: 
 /* What kunit_test_suites() does, with a name for the array. */
 __kunit_test_suites(suites, &bsa_boot_suite,
 		    &bsa_reserve_suite, &bsa_buddy_suite,
-		    &bsa_slab_suite, &bsa_heap_suite, &bsa_life_suite,
+		    &bsa_slab_suite, &bsa_heap_suite,
+		    &bsa_magazine_suite, &bsa_life_suite,
 		    &bsa_misuse_suite, &bsa_debug_suite, &bsa_stress_suite,
 		    &bsa_attack_size_suite, &bsa_attack_frees_suite,
 		    &bsa_attack_pages_suite, &bsa_attack_realloc_suite,

@@ -30,6 +30,7 @@ extern struct kunit_suite bsa_reserve_suite;
 extern struct kunit_suite bsa_buddy_suite;
 extern struct kunit_suite bsa_slab_suite;
 extern struct kunit_suite bsa_heap_suite;
+extern struct kunit_suite bsa_magazine_suite;
 extern struct kunit_suite bsa_life_suite;
 extern struct kunit_suite bsa_misuse_suite;
 extern struct kunit_suite bsa_stress_suite;

@@ -82,10 +82,9 @@ static inline void bsa_give_page(struct page *page)
 #else
 #define BSA_STACK_SAVE	__stack_depot_save
 #endif
-#define bsa_stack_trace	stack_trace_save
 #else
 #define BSA_HAS_STACKS	false
-#define bsa_stack_trace(...)	0
+#define stack_trace_save(entries, nr, skip)	((void)(entries), 0)
 #endif
 
 static inline u32 bsa_stack_save(unsigned long *entries, unsigned int nr,

@@ -77,6 +77,7 @@ enum bsa_page_state {
  * @order: first page of a block: log2 of the block's pages
  * @state: an &enum bsa_page_state
  * @bits: slab: bits of its bitmaps that are in use
+ * @held: slab: index of the object that its owner's magazine holds, plus one; or 0
  * @unused: what larger pages or longer cache lines leave between the two bitmaps
  * @remote0: slab: its bitmap of remotely freed objects, if @free0 is the other
  *
@@ -109,6 +110,7 @@ struct bsa_page {
 	u8 order;
 	u8 state;
 	u16 bits;
+	u16 held;
 	unsigned long unused[BSA_REMOTE - 7];
 	unsigned long remote0;
 };

@@ -39,12 +39,16 @@ static inline unsigned int bsa_slab_order(unsigned int class)
 	return max(order[class] + 12, PAGE_SHIFT) - PAGE_SHIFT;
 }
 
+/* Objects in a magazine. */
+#define BSA_MAGAZINE_SIZE	8
+
 /**
  * struct bsa_class - what one owner allocates from, of one size class
  * @word: the word of the active slab's bitmap that is used next; one without a
  *	free object if there is no active slab
  * @base: address of the object of that word's bit 0, see bsa_hidden()
  * @unit: bytes from one bit's address to the next: the object size, or a third
+ * @held: objects in the magazine, which come first
  * @active: the slab that is being allocated from, or NULL
  * @allocs: objects handed out
  * @frees: objects that the owner freed
@@ -56,7 +60,8 @@ static inline unsigned int bsa_slab_order(unsigned int class)
 struct bsa_class {
 	unsigned long *word;
 	unsigned long base;
-	unsigned long unit;
+	u32 unit;
+	u32 held;
 	struct bsa_page *active;
 	unsigned long allocs;
 	unsigned long frees;
@@ -78,6 +83,21 @@ struct bsa_shelf {
 	struct bsa_page *empty;
 };
 
+/**
+ * struct bsa_magazine - the last objects of a class that were freed into full slabs
+ * @object: freed, and not yet allocated again; &bsa_class.held of them. What has no
+ *	&bsa_page.held any more is not held, either
+ * @slab: the slab of each
+ *
+ * The owner's alone. See Bonwick and Adams, "Magazines and Vmem",
+ * 2001. There they take the place of a slab's own bookkeeping; here, only of the way
+ * of a slab from full to partial and back.
+ */
+struct bsa_magazine {
+	const void *object[BSA_MAGAZINE_SIZE];
+	struct bsa_page *slab[BSA_MAGAZINE_SIZE];
+};
+
 /* What a mark is while an allocation is under way; frees name a slab instead. */
 #define BSA_MARK_BUSY		4UL
 
@@ -93,6 +113,7 @@ struct bsa_shelf {
  * @buddy: where the pages of slabs come from
  * @class: those of each size class
  * @drains: times that remote frees were taken over
+ * @magazine: those of each size class
  * @lock: the owner's lock: protects @shelf, and the state of slabs that are not active
  * @shelf: those of each size class that are not active
  */
@@ -104,6 +125,7 @@ struct bsa_slabs {
 	struct bsa_buddy *buddy;
 	unsigned long drains[BSA_ALL_CLASSES];
 	struct bsa_class class[BSA_ALL_CLASSES] ____cacheline_aligned;
+	struct bsa_magazine magazine[BSA_ALL_CLASSES];
 	raw_spinlock_t lock ____cacheline_aligned_in_smp;
 	struct bsa_shelf shelf[BSA_ALL_CLASSES];
 };
@@ -120,6 +142,7 @@ unsigned int bsa_slab_unmake(struct bsa_buddy *buddy, struct bsa_page *slab);
 void bsa_slabs_activate(struct bsa_slabs *slabs, struct bsa_page *slab);
 bool bsa_slabs_next_word(struct bsa_slabs *slabs, struct bsa_class *class);
 void bsa_slabs_drain(struct bsa_slabs *slabs, struct bsa_class *class);
+void bsa_slab_let_go(struct bsa_slabs *slabs, struct bsa_page *slab);
 
 /* With the owner's lock. */
 struct bsa_page *bsa_slabs_retire(struct bsa_slabs *slabs,
@@ -129,6 +152,8 @@ struct bsa_page *bsa_slabs_place(struct bsa_slabs *slabs,
 				 struct bsa_page *slab);
 struct bsa_page *bsa_slabs_look(struct bsa_slabs *slabs,
 				struct bsa_page *slab);
+bool bsa_slabs_empty_magazine(struct bsa_slabs *slabs, struct bsa_class *class,
+			      struct bsa_page **release);
 struct bsa_page *bsa_slabs_take_empty(struct bsa_slabs *slabs,
 				      unsigned int class);
 unsigned int bsa_slabs_take_unused(struct bsa_slabs *slabs, unsigned int class,
@@ -241,15 +266,94 @@ static inline bool bsa_slab_is_interior(const struct bsa_page *slab,
 		 BIT(index % BITS_PER_LONG));
 }
 
-/* Is there an object, and is it not free? */
-static inline bool bsa_slab_is_live(const struct bsa_page *slab,
-				    const void *ptr)
+/* Does a magazine hold the object? */
+static __always_inline bool bsa_slab_holds(const struct bsa_page *slab,
+					   unsigned long index)
+{
+	return READ_ONCE(slab->held) == index + 1;
+}
+
+/* Is there an object, and is it not free? What is no object has a bit that is set. */
+static __always_inline bool bsa_slab_is_live(const struct bsa_page *slab,
+					     const void *ptr)
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
+	const unsigned long *word = slab->free + index / BITS_PER_LONG;
 
-	return !bsa_slab_is_interior(slab, index) &&
-	       !test_bit(index, slab->free) &&
-	       !test_bit(index, slab->free + BSA_REMOTE);
+	return index < slab->bits && !bsa_slab_holds(slab, index) &&
+	       !((READ_ONCE(word[0]) | READ_ONCE(word[BSA_REMOTE])) &
+		 BIT(index % BITS_PER_LONG));
+}
+
+/*
+ * Magazines. The bits of what they hold say that it lives, so its slab stays where it
+ * is. Of each slab they hold one object at most: when a second one is freed, the slab
+ * becomes partial.
+ */
+
+/*
+ * Free an object of a full slab, as the owner, by putting it into the magazine. Return
+ * false if it is no live object, or is not to be held.
+ */
+static __always_inline bool bsa_slabs_hold(struct bsa_slabs *slabs,
+					   struct bsa_page *slab, const void *ptr)
+{
+	struct bsa_class *class = &slabs->class[slab->class];
+	unsigned int nr = class->held;
+
+	if (unlikely(nr == BSA_MAGAZINE_SIZE || slab->held ||
+		     !bsa_slab_is_live(slab, ptr)))
+		return false;
+	if (BSA_WATCHED)
+		bsa_take_back(ptr, bsa_class_size(slab->class));
+	WRITE_ONCE(slab->held, bsa_slab_index(slab, ptr) + 1);
+	slabs->magazine[slab->class].object[nr] = ptr;
+	slabs->magazine[slab->class].slab[nr] = slab;
+	class->held = nr + 1;
+	class->frees++;
+	return true;
+}
+
+/*
+ * What is held last of a class, or NULL. Of an entry that is older than what its slab
+ * holds, of whatever class or owner it has become, nothing is left.
+ */
+static __always_inline struct bsa_page *bsa_slabs_pop_held(struct bsa_slabs *slabs,
+							   struct bsa_class *class,
+							   const void **ptr)
+{
+	unsigned int index = class - slabs->class;
+	struct bsa_page *slab;
+
+	while (class->held) {
+		class->held--;
+		*ptr = slabs->magazine[index].object[class->held];
+		slab = slabs->magazine[index].slab[class->held];
+		if (likely((READ_ONCE(slab->owner) & ~BSA_OWNER_FULL) == slabs->number &&
+			   slab->class == index &&
+			   bsa_slab_holds(slab, bsa_slab_index(slab, *ptr))))
+			return slab;
+	}
+	return NULL;
+}
+
+/* Allocate what the magazine of a class holds. Return NULL if it holds nothing. */
+static __always_inline void *bsa_slabs_take_held(struct bsa_slabs *slabs,
+						 struct bsa_class *class)
+{
+	struct bsa_page *slab;
+	const void *ptr;
+
+	while ((slab = bsa_slabs_pop_held(slabs, class, &ptr))) {
+		WRITE_ONCE(slab->held, 0);
+		if (likely(bsa_slab_is_live(slab, ptr))) {
+			class->allocs++;
+			return (void *)ptr;
+		}
+		/* Others have freed it, too, in the same instant. */
+		slabs->conflicts++;
+	}
+	return NULL;
 }
 
 /*
@@ -296,7 +400,7 @@ static __always_inline bool bsa_slab_put_one(struct bsa_page *slab, u32 owner,
 	unsigned long index = bsa_slab_index(slab, ptr);
 	unsigned long *word = &slab->free0, *free = slab->free;
 
-	if (unlikely(index >= slab->bits))
+	if (unlikely(index >= slab->bits || bsa_slab_holds(slab, index)))
 		return false;
 	/*
 	 * So that nobody waits for the address of what is in the descriptor: a jump
@@ -326,6 +430,7 @@ static __always_inline size_t bsa_slab_put_many(struct bsa_page *slab,
 	for (i = 0; i < nr; i++) {
 		index = bsa_slab_index(slab, ptrs[i]);
 		if ((unsigned long)ptrs[i] - start > slab->mask || index >= slab->bits ||
+		    bsa_slab_holds(slab, index) ||
 		    index - first >= BITS_PER_LONG ||
 		    bits & BIT(index % BITS_PER_LONG))
 			break;

@@ -398,19 +398,10 @@ static __always_inline bool bsa_slab_put_one(struct bsa_page *slab, u32 owner,
 					     const void *ptr)
 {
 	unsigned long index = bsa_slab_index(slab, ptr);
-	unsigned long *word = &slab->free0, *free = slab->free;
 
-	if (unlikely(index >= slab->bits || bsa_slab_holds(slab, index)))
-		return false;
-	/*
-	 * So that nobody waits for the address of what is in the descriptor: a jump
-	 * is foreseen, and the compiler does not know that both are the same.
-	 */
-	OPTIMIZER_HIDE_VAR(free);
-	if (unlikely(free != &slab->free0))
-		word = free + index / BITS_PER_LONG;
-	OPTIMIZER_HIDE_VAR(word);
-	return bsa_slab_put(slab, owner, word, BIT(index % BITS_PER_LONG), 1, &ptr);
+	return likely(index < slab->bits && !bsa_slab_holds(slab, index)) &&
+	       bsa_slab_put(slab, owner, slab->free + index / BITS_PER_LONG,
+			    BIT(index % BITS_PER_LONG), 1, &ptr);
 }
 
 /*

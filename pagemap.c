@@ -253,12 +253,11 @@ void bsa_pagemap_sync(void)
 		leaves[i] = no_leaf;
 		list_add(&page->lru, &unused);
 	}
-	if (list_empty(&unused)) {
-		synchronize_rcu();
-	} else if (publish()) {
-		/* They stay, then. */
+	if (list_empty(&unused) || publish()) {
+		/* Without memory for another map they stay in this one. */
 		list_for_each_entry(page, &unused, lru)
 			leaves[page_private(page)] = page;
+		/* As frees do (model/litmus/trim-vs-free.litmus). */
 		synchronize_rcu();
 		return;
 	}

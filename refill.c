@@ -160,8 +160,8 @@ static void empty_magazine(struct bsa_cpu *c, struct bsa_class *class)
 }
 
 /*
- * Let go of the active slabs and of what magazines hold, as the owner of the set or of the shared one.
- * Preemption is off.
+ * Let go of the active slabs and of what magazines hold, as the owner of the set or of
+ * the shared one. Preemption is off.
  */
 void bsa_retire_all(struct bsa_cpu *c)
 {

@@ -277,6 +277,7 @@ void bsa_slab_let_go(struct bsa_slabs *slabs, struct bsa_page *slab)
 {
 	if (!slab->held)
 		return;
+	/* As free_remote() (model/litmus/remote-releases.litmus). */
 	if (test_and_set_bit(slab->held - 1, slab->free + BSA_REMOTE))
 		slabs->conflicts++;
 	WRITE_ONCE(slab->held, 0);

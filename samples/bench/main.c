@@ -182,6 +182,7 @@ free:
 	kvfree(bench_held);
 	return err;
 }
+
 /* Built in, when the heap is there and everything else, too. */
 late_initcall(bsa_bench_init);
 

@@ -54,8 +54,10 @@ static void measure_replace(struct bench_setup *s)
 	unsigned int nr = live[s->index / ARRAY_SIZE(sizes)], i, k;
 	unsigned int size = sizes[s->index % ARRAY_SIZE(sizes)];
 
-	snprintf(s->what, sizeof(s->what), size ? "%u bytes, %u live" : "mixed%.0u, %u live",
-		 size, nr);
+	if (size)
+		snprintf(s->what, sizeof(s->what), "%u bytes, %u live", size, nr);
+	else
+		snprintf(s->what, sizeof(s->what), "8 to 2048 bytes, %u live", nr);
 	replaced.which = kvmalloc_array(NR_REPLACED, sizeof(u32), GFP_KERNEL);
 	for (i = 0; i < NR_SIDES; i++) {
 		struct bench_case *c = &s->side[i];

@@ -390,7 +390,7 @@ buddy_allocated_bytes_aggregates_across_sections(struct kunit *test)
 static void buddy_refuses_unusable_regions(struct kunit *test)
 {
 	struct bsa_buddy *buddy = bsa_test_buddy(test);
-	size_t size = SZ_64K;
+	size_t size = 16 * PAGE_SIZE;
 	void *mem = bsa_test_memory(test, size, GFP_KERNEL);
 	void *virt = vmalloc(size);
 
@@ -411,8 +411,8 @@ static void buddy_refuses_unusable_regions(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, mem,
 						   -(unsigned long)mem),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, (void *)-SZ_64K,
-						   SZ_64K - 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, (void *)-size,
+						   size - 1), -EINVAL);
 	/* Not memory, or not in the linear mapping. */
 	if (PAGE_OFFSET > SZ_4M)
 		KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, (void *)SZ_4M,
@@ -493,7 +493,7 @@ static void buddy_neighbour_survives_when_a_region_goes(struct kunit *test)
 {
 	struct bsa_buddy *gone = bsa_test_buddy(test);
 	struct bsa_buddy *stays = bsa_test_buddy(test);
-	size_t size = SZ_256K;
+	size_t size = SZ_512K;
 	void *mem = bsa_test_memory(test, 2 * size, GFP_KERNEL);
 	struct bsa_section_info info;
 	void *held, *addr;
@@ -528,7 +528,7 @@ static void buddy_trims_unaligned_ends_inward(struct kunit *test)
 	struct bsa_buddy *buddy = bsa_test_buddy(test);
 	struct bsa_section_info info;
 	unsigned long start, end;
-	size_t size = SZ_64K;
+	size_t size = 16 * PAGE_SIZE;
 	void *mem;
 	int i;
 
@@ -584,12 +584,12 @@ static void buddy_region_meta_size_is_enough(struct kunit *test)
 static void buddy_smallest_region_manages_one_page(struct kunit *test)
 {
 	struct bsa_buddy *buddy = bsa_test_buddy(test);
-	void *mem = bsa_test_memory(test, SZ_64K, GFP_KERNEL);
-	size_t size;
+	size_t size, max = 16 * PAGE_SIZE;
+	void *mem = bsa_test_memory(test, max, GFP_KERNEL);
 	int err;
 
 	/* Larger and larger, until there is room for metadata and a page. */
-	for (size = PAGE_SIZE; size < SZ_64K; size += PAGE_SIZE) {
+	for (size = PAGE_SIZE; size < max; size += PAGE_SIZE) {
 		err = bsa_buddy_add_region(buddy, mem, size);
 		if (!err)
 			break;

@@ -390,6 +390,16 @@ void **bsa_test_array(struct kunit *test, size_t nr)
 }
 
 /**
+ * bsa_test_bitmap - room for many bits, all of them 0
+ * @test: the test
+ * @nr: how many
+ */
+unsigned long *bsa_test_bitmap(struct kunit *test, size_t nr)
+{
+	return (unsigned long *)bsa_test_array(test, BITS_TO_LONGS(nr));
+}
+
+/**
  * bsa_test_buddy - a page allocator without a section
  * @test: the test
  */

@@ -12,6 +12,7 @@
 #include "contexts.h"
 #include "rig.h"
 
+#include <bsa/bitmap.h>
 #include <bsa/compat.h>
 #include <bsa/percpu.h>
 #include <kunit/test.h>
@@ -68,6 +69,7 @@ void *bsa_test_memory(struct kunit *test, size_t size, gfp_t gfp);
 void *bsa_test_low_memory(struct kunit *test, size_t size);
 void *bsa_test_high_memory(struct kunit *test, size_t size);
 void **bsa_test_array(struct kunit *test, size_t nr);
+unsigned long *bsa_test_bitmap(struct kunit *test, size_t nr);
 
 struct bsa_buddy *bsa_test_buddy(struct kunit *test);
 void bsa_test_add_section(struct kunit *test, struct bsa_buddy *buddy,
@@ -138,6 +140,35 @@ static inline bool bsa_test_in_section(const struct bsa_section_info *info,
 static inline bool bsa_test_is_aligned(const void *addr, size_t align)
 {
 	return !((unsigned long)addr & (align - 1));
+}
+
+/* How many pages a slab takes, for objects of some size. */
+static inline unsigned long bsa_test_slab_pages(size_t size)
+{
+	return 1UL << bsa_slab_order(bsa_size_class(size));
+}
+
+/* How many bits its bitmaps have. */
+static inline size_t bsa_test_bits(size_t size)
+{
+	return min_t(size_t, BSA_MAX_OBJECTS, bsa_test_slab_pages(size) * PAGE_SIZE /
+					      bsa_class_unit(bsa_size_class(size)));
+}
+
+/* How many objects it has. */
+static inline unsigned int bsa_test_capacity(size_t size)
+{
+	unsigned int class = bsa_size_class(size);
+
+	return bsa_test_bits(size) * bsa_class_unit(class) / bsa_class_size(class);
+}
+
+/* What the bitmaps of some such slabs take beside: pages that no caller gets. */
+static inline unsigned long bsa_test_bitmap_pages(size_t size, unsigned int nr_slabs)
+{
+	if (bsa_test_bits(size) <= BITS_PER_LONG)
+		return 0;
+	return DIV_ROUND_UP(nr_slabs, BSA_NR_BITMAPS) << BSA_BITMAP_ORDER;
 }
 
 /* What bsa_size() tells of an allocation: KASAN knows what was asked for. */

@@ -22,12 +22,12 @@
 #include <linux/sort.h>
 #include <linux/tracepoint.h>
 
-/* A heap in one region of memory that the kernel gave. */
-static struct bsa_heap *region_heap(struct kunit *test, size_t size,
+/* A heap in one region of memory that the kernel gave, of so many pages. */
+static struct bsa_heap *region_heap(struct kunit *test, unsigned long nr,
 				    struct bsa_section_info *section)
 {
-	void *start = bsa_test_memory(test, size, GFP_KERNEL);
-	struct bsa_heap *heap = bsa_test_heap_in(test, start, size);
+	void *start = bsa_test_memory(test, nr * PAGE_SIZE, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, nr * PAGE_SIZE);
 
 	KUNIT_ASSERT_EQ(test, bsa_heap_nr_sections(heap), 1);
 	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, section), 0);
@@ -35,13 +35,13 @@ static struct bsa_heap *region_heap(struct kunit *test, size_t size,
 }
 
 /* Give a heap another region. */
-static void add_region(struct kunit *test, struct bsa_heap *heap, size_t size,
+static void add_region(struct kunit *test, struct bsa_heap *heap, unsigned long nr,
 		       struct bsa_section_info *section)
 {
-	void *start = bsa_test_memory(test, size, GFP_KERNEL);
+	void *start = bsa_test_memory(test, nr * PAGE_SIZE, GFP_KERNEL);
 	unsigned int before = bsa_heap_nr_sections(heap);
 
-	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, size), 0);
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, nr * PAGE_SIZE), 0);
 	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, before, section), 0);
 }
 
@@ -151,7 +151,7 @@ static void global_mixed_alloc(struct kunit *test)
 static void global_cross_cpu_free(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
 	void *ptrs[10], *ptr;
 
 	bsa_test_set_cpu(test, 0);
@@ -168,7 +168,7 @@ static void global_cross_cpu_free(struct kunit *test)
 static void global_cross_cpu_free_drains_remote_queue(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
 	struct bsa_page *slab;
 	void *ptr;
 
@@ -192,17 +192,15 @@ static void
 global_cross_cpu_free_multiple_rounds_same_slab(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
-	unsigned int i, round, nr;
+	struct bsa_heap *heap = region_heap(test, 512, &section);
+	unsigned int i, round, nr = bsa_test_capacity(64);
+	void **ptrs = bsa_test_array(test, nr);
 	struct bsa_page *slab;
-	void *ptrs[64];
 
 	bsa_test_set_cpu(test, 0);
-	ptrs[0] = get(test, heap, 64, 8);
+	get_many(test, heap, 64, nr, ptrs);
 	slab = bsa_page_of(ptrs[0]);
-	nr = bsa_slab_capacity(slab);
-	KUNIT_ASSERT_EQ(test, nr, ARRAY_SIZE(ptrs));
-	get_many(test, heap, 64, nr - 1, ptrs + 1);
+	KUNIT_ASSERT_EQ(test, bsa_slab_capacity(slab), nr);
 
 	for (round = 0; round < 3; round++) {
 		for (i = 0; i < nr; i++)
@@ -222,8 +220,8 @@ global_cross_cpu_free_multiple_rounds_same_slab(struct kunit *test)
 static void global_small_object_churn_then_large_alloc(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
-	void **ptrs = bsa_test_array(test, SZ_2M / 2048 + 1);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
+	void **ptrs = bsa_test_array(test, 512 * PAGE_SIZE / 2048 + 1);
 	unsigned long baseline;
 	size_t nr;
 	void *ptr;
@@ -243,10 +241,10 @@ static void
 global_cross_cpu_free_all_objects_recovers_backend_pages(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
+	unsigned int nr = bsa_test_capacity(64);
+	void **ptrs = bsa_test_array(test, nr);
 	unsigned long baseline;
-	unsigned int nr = 64;
-	void *ptrs[64];
 
 	bsa_test_set_cpu(test, 0);
 	bsa_heap_free(heap, get(test, heap, 64, 8));
@@ -339,11 +337,11 @@ static void global_rejects_region_without_one_managed_page(struct kunit *test)
 static void global_add_region_after_init_expands_capacity(struct kunit *test)
 {
 	struct bsa_section_info first, second;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	struct bsa_heap *heap = region_heap(test, 64, &first);
 	unsigned long before, after;
 
 	before = bsa_test_count_free_pages(test, heap);
-	add_region(test, heap, SZ_512K, &second);
+	add_region(test, heap, 128, &second);
 	after = bsa_test_count_free_pages(test, heap);
 	KUNIT_EXPECT_GT(test, after, before);
 	KUNIT_EXPECT_EQ(test, before, first.total_pages);
@@ -354,12 +352,12 @@ static void global_add_region_after_init_expands_capacity(struct kunit *test)
 static void global_add_region_supports_discontiguous_regions(struct kunit *test)
 {
 	struct bsa_section_info first, second;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
-	void **pages = bsa_test_array(test, SZ_256K / PAGE_SIZE);
+	struct bsa_heap *heap = region_heap(test, 64, &first);
+	void **pages = bsa_test_array(test, 64);
 	size_t nr = bsa_test_take_pages(heap, pages);
 	void *addr;
 
-	add_region(test, heap, SZ_512K, &second);
+	add_region(test, heap, 128, &second);
 	addr = get_pages(test, heap, 1);
 	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&second, addr));
 	bsa_heap_free_pages(heap, addr, 1);
@@ -369,12 +367,12 @@ static void global_add_region_supports_discontiguous_regions(struct kunit *test)
 static void global_large_alloc_can_come_from_added_region(struct kunit *test)
 {
 	struct bsa_section_info first, second;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
-	void **pages = bsa_test_array(test, SZ_256K / PAGE_SIZE);
+	struct bsa_heap *heap = region_heap(test, 64, &first);
+	void **pages = bsa_test_array(test, 64);
 	size_t nr = bsa_test_take_pages(heap, pages);
 	void *ptr;
 
-	add_region(test, heap, SZ_1M, &second);
+	add_region(test, heap, 256, &second);
 	ptr = get(test, heap, 8 * PAGE_SIZE, PAGE_SIZE);
 	KUNIT_EXPECT_TRUE(test, bsa_test_in_section(&second, ptr));
 	bsa_heap_free(heap, ptr);
@@ -385,9 +383,9 @@ static void
 global_managed_section_queries_report_all_sections(struct kunit *test)
 {
 	struct bsa_section_info first, second;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	struct bsa_heap *heap = region_heap(test, 64, &first);
 
-	add_region(test, heap, SZ_512K, &second);
+	add_region(test, heap, 128, &second);
 	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 2);
 	KUNIT_EXPECT_GT(test, first.size, 0);
 	KUNIT_EXPECT_GT(test, second.size, first.size);
@@ -407,9 +405,9 @@ static void global_add_region_overlap_rejected(struct kunit *test)
 static void global_managed_bytes_matches_all_sections(struct kunit *test)
 {
 	struct bsa_section_info first, second;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	struct bsa_heap *heap = region_heap(test, 64, &first);
 
-	add_region(test, heap, SZ_512K, &second);
+	add_region(test, heap, 128, &second);
 	KUNIT_EXPECT_EQ(test, bsa_heap_managed_bytes(heap),
 			first.size + second.size);
 }
@@ -417,7 +415,7 @@ static void global_managed_bytes_matches_all_sections(struct kunit *test)
 static void global_allocated_bytes_changes_with_large_alloc(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
 	void *ptr;
 
 	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
@@ -430,12 +428,13 @@ static void global_allocated_bytes_changes_with_large_alloc(struct kunit *test)
 static void global_allocated_bytes_reflects_slab_pages(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
 	void *ptr;
 
 	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), 0);
 	ptr = get(test, heap, 64, 8);
-	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap), PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, bsa_heap_allocated_bytes(heap),
+			(1 + bsa_test_bitmap_pages(64, 1)) * PAGE_SIZE);
 	bsa_heap_free(heap, ptr);
 }
 
@@ -443,7 +442,7 @@ static void
 global_allocated_bytes_not_zero_until_cached_empty_slab_released(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
 	size_t after_refill;
 	void *ptr;
 
@@ -476,7 +475,7 @@ static size_t real_size(size_t size)
 static void heap_size_zero_gives_zero_size_ptr(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	struct bsa_stats stats;
 	void *ptrs[] = { ZERO_SIZE_PTR, NULL };
 
@@ -515,7 +514,7 @@ static void heap_serves_every_size_at_its_edges(struct kunit *test)
 {
 	static const int around[] = { -1, 0, 1 };
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_4M, &section);
+	struct bsa_heap *heap = region_heap(test, 1024, &section);
 	void **ptrs = bsa_test_array(test, 64);
 	size_t size, edge, sizes[64];
 	unsigned int i, nr = 0;
@@ -548,7 +547,7 @@ static void heap_serves_every_size_at_its_edges(struct kunit *test)
 static void heap_largest_object_and_smallest_block(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *object, *block;
 
 	/* 2048 bytes come from a slab, one more byte takes a page. */
@@ -567,13 +566,13 @@ static void heap_largest_object_and_smallest_block(struct kunit *test)
 static void heap_power_of_two_sizes_are_aligned_to_themselves(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_4M, &section);
+	struct bsa_heap *heap = region_heap(test, 1024, &section);
 	void *ptr, *odd;
 	size_t size;
 
 	/* With a page and an object before each, nothing is by accident. */
 	for (size = 1; size <= SZ_1M; size *= 2) {
-		odd = get(test, heap, size > 2048 ? 4096 : size, 1);
+		odd = get(test, heap, size > 2048 ? PAGE_SIZE : size, 1);
 		ptr = get(test, heap, size, 1);
 		KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr, size));
 		KUNIT_EXPECT_EQ(test, virt_to_phys(ptr) & (size - 1), 0);
@@ -590,8 +589,8 @@ static void heap_serves_every_alignment(struct kunit *test)
 	void *ptr;
 	int i;
 
-	/* Up to the alignment of the section, which is 2 MiB. */
-	for (align = 1; align <= SZ_2M; align *= 2) {
+	/* Up to the alignment of the section, which is its size. */
+	for (align = 1; align <= 512 * PAGE_SIZE; align *= 2) {
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 			ptr = get(test, heap, sizes[i], align);
 			KUNIT_EXPECT_TRUE(test, bsa_test_is_aligned(ptr,
@@ -602,13 +601,13 @@ static void heap_serves_every_alignment(struct kunit *test)
 			bsa_heap_free(heap, ptr);
 		}
 	}
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_aligned(heap, 1, SZ_4M, BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_aligned(heap, 1, align, BSA_TEST_GFP));
 }
 
 static void heap_alignment_beyond_the_size_takes_a_larger_class(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *ptr;
 
 	ptr = get(test, heap, 8, 512);
@@ -634,7 +633,7 @@ static void heap_refuses_senseless_requests(struct kunit *test)
 		(1UL << 32) * PAGE_SIZE + 1,
 	};
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	struct bsa_stats stats;
 	int i;
 
@@ -667,17 +666,17 @@ static void heap_refuses_senseless_requests(struct kunit *test)
 static void heap_largest_block_is_the_whole_section(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 9);
+	size_t size = 512 * PAGE_SIZE;
 	void *ptr;
 
-	ptr = get(test, heap, SZ_2M, 1);
+	ptr = get(test, heap, size, 1);
 	KUNIT_EXPECT_EQ(test, bsa_heap_nr_free_pages(heap), 0);
-	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), SZ_2M);
-	memset(ptr, 0xff, SZ_2M);
+	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, ptr), size);
+	memset(ptr, 0xff, size);
 	bsa_heap_free(heap, ptr);
-	ptr = get(test, heap, SZ_2M - 1, 1);
+	ptr = get(test, heap, size - 1, 1);
 	bsa_heap_free(heap, ptr);
-	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, SZ_2M + 1,
-					       BSA_TEST_GFP));
+	KUNIT_EXPECT_NULL(test, bsa_heap_alloc(heap, size + 1, BSA_TEST_GFP));
 	ptr = get_pages(test, heap, 512);
 	bsa_heap_free_pages(heap, ptr, 512);
 	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages(heap, 513, PAGE_SIZE,
@@ -694,7 +693,7 @@ static void heap_zeroes_dirty_memory(struct kunit *test)
 		4096, 10000, 32768,
 	};
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_2M, &section);
+	struct bsa_heap *heap = region_heap(test, 512, &section);
 	void *ptrs[16];
 	size_t size;
 	int i, j;
@@ -752,7 +751,7 @@ static void heap_zeroes_pages_arrays_and_bulks(struct kunit *test)
 static void heap_calloc_refuses_a_product_that_overflows(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 
 	KUNIT_EXPECT_NULL(test, bsa_heap_calloc(heap, SIZE_MAX, 2,
 						BSA_TEST_GFP));
@@ -793,7 +792,7 @@ static void heap_realloc_keeps_contents_in_both_directions(struct kunit *test)
 		1, 8, 9, 64, 65, 100, 2048, 2049, 4096, 4097, 10000, 65536,
 	};
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_1M, &section);
+	struct bsa_heap *heap = region_heap(test, 256, &section);
 	int from, to;
 	void *ptr;
 
@@ -820,7 +819,7 @@ static void heap_realloc_keeps_contents_in_both_directions(struct kunit *test)
 static void heap_realloc_of_nothing_allocates(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *a, *b;
 
 	a = bsa_heap_realloc(heap, NULL, 100, BSA_TEST_GFP);
@@ -835,7 +834,7 @@ static void heap_realloc_of_nothing_allocates(struct kunit *test)
 static void heap_realloc_to_nothing_frees(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *object = get(test, heap, 100, 1);
 	void *block = get(test, heap, 10000, 1);
 
@@ -889,33 +888,33 @@ static void heap_realloc_zeroes_what_it_adds(struct kunit *test)
 static void heap_bulk_gives_as_many_as_asked_for(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_4M, &section);
-	void **ptrs = bsa_test_array(test, 300);
-	size_t size;
-	int i;
+	struct bsa_heap *heap = region_heap(test, 1024, &section);
+	void **ptrs = bsa_test_array(test, BSA_MAX_OBJECTS + 300);
+	size_t size, i, nr, sum = 0;
 
 	/* More than a slab has, of each class, and of pages. */
 	for (size = 8; size <= 8192; size *= 2) {
-		KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, size,
-							  BSA_TEST_GFP, 300,
-							  ptrs), 300);
-		for (i = 0; i < 300; i++)
+		nr = size <= BSA_MAX_OBJECT ? bsa_test_capacity(size) + 300 : 300;
+		sum += nr;
+		KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, size, BSA_TEST_GFP,
+							  nr, ptrs), nr);
+		for (i = 0; i < nr; i++)
 			memset(ptrs[i], i, size);
-		for (i = 0; i < 300; i++)
+		for (i = 0; i < nr; i++)
 			KUNIT_ASSERT_TRUE(test, bsa_test_all_bytes(ptrs[i], i,
 								   size));
-		bsa_heap_free_bulk(heap, 300, ptrs);
+		bsa_heap_free_bulk(heap, nr, ptrs);
 		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
 		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_pages, 0);
 	}
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 11 * 300);
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 11 * 300);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, sum);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, sum);
 }
 
 static void heap_bulk_of_none_does_nothing(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 
 	KUNIT_EXPECT_EQ(test, bsa_heap_alloc_bulk(heap, 64, BSA_TEST_GFP, 0,
 						  NULL), 0);
@@ -926,8 +925,8 @@ static void heap_bulk_of_none_does_nothing(struct kunit *test)
 
 static void heap_bulk_succeeds_in_part(struct kunit *test)
 {
-	static const size_t sizes[] = { 8, 64, 512, 2048, 4096, 16384 };
-	void **ptrs = bsa_test_array(test, 64 * 512 + 16);
+	static const size_t sizes[] = { 8, 64, 512, 2048, PAGE_SIZE, 4 * PAGE_SIZE };
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 8 + 16);
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
 	void *untouched = ERR_PTR(-EINVAL);
 	size_t i, j, nr, want;
@@ -940,9 +939,8 @@ static void heap_bulk_succeeds_in_part(struct kunit *test)
 		nr = bsa_heap_alloc_bulk(heap, sizes[i], BSA_TEST_GFP, want,
 					 ptrs);
 		KUNIT_EXPECT_LE(test, nr, want - 16);
-		/* Of 8 bytes a page holds 448, of the others as many as fit. */
-		KUNIT_EXPECT_GE(test, nr, (want - 16) / 64 *
-				(sizes[i] == 8 ? 52 : 60));
+		KUNIT_EXPECT_GE(test, nr, sizes[i] > BSA_MAX_OBJECT ? want - 16 :
+						bsa_test_room(64, sizes[i]));
 		for (j = 0; j < nr; j++)
 			KUNIT_ASSERT_PTR_NE(test, ptrs[j], untouched);
 		for (; j < want; j++)
@@ -956,12 +954,13 @@ static void heap_bulk_succeeds_in_part(struct kunit *test)
 static void heap_bulk_free_takes_part_of_a_full_slab(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void *ptrs[65], *twice[3];
+	size_t nr = bsa_test_capacity(64) + 1;
+	void **ptrs = bsa_test_array(test, nr), *twice[3];
 	struct bsa_page *slab;
 
 	/* A full slab, and the first object of the next one. */
-	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, 64, BSA_TEST_GFP, 65,
-						  ptrs), 65);
+	KUNIT_ASSERT_EQ(test, bsa_heap_alloc_bulk(heap, 64, BSA_TEST_GFP, nr,
+						  ptrs), nr);
 	slab = bsa_page_of(ptrs[0]);
 	KUNIT_ASSERT_EQ(test, slab->state, BSA_PAGE_SLAB_FULL);
 
@@ -971,25 +970,25 @@ static void heap_bulk_free_takes_part_of_a_full_slab(struct kunit *test)
 	twice[2] = ptrs[8];
 	bsa_heap_free_bulk(heap, 3, twice);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refused_frees, 1);
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 63);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, nr - 2);
 	KUNIT_EXPECT_EQ(test, slab->state, BSA_PAGE_SLAB_PARTIAL);
 
 	bsa_heap_free_bulk(heap, 7, ptrs);
 	KUNIT_EXPECT_EQ(test, slab->state, BSA_PAGE_SLAB_PARTIAL);
 	KUNIT_EXPECT_EQ(test, bsa_slab_nr_free(slab) + bsa_slab_nr_remote(slab),
 			9U);
-	bsa_heap_free_bulk(heap, 56, ptrs + 9);
+	bsa_heap_free_bulk(heap, nr - 9, ptrs + 9);
 	KUNIT_EXPECT_EQ(test, slab->state, BSA_PAGE_SLAB_EMPTY);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, 0);
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 65);
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 65);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, nr);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, nr);
 	bsa_heap_free_pages(heap, get_pages(test, heap, 64), 64);
 }
 
 static void heap_bulk_free_takes_objects_of_all_kinds(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *ptrs[6];
 
 	/* Of two CPUs, several classes, pages, and nothing. */
@@ -1012,19 +1011,15 @@ static void heap_bulk_free_takes_objects_of_all_kinds(struct kunit *test)
 static void heap_exhausted_by_objects_recovers_every_page(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 8 + 1);
 	size_t size, i, nr;
 
 	/* Whatever the class, nearly all memory can be had, and comes back. */
 	for (size = 8; size <= 2048; size *= 2) {
 		nr = bsa_test_take_objects(heap, size, ptrs);
-		/* Of 8 bytes, a page holds 448; four pages are bitmaps. */
-		KUNIT_EXPECT_GE(test, nr * size,
-				(size == 8 ? 52 : 60) * PAGE_SIZE);
+		KUNIT_EXPECT_GE(test, nr, bsa_test_room(64, size));
 		KUNIT_EXPECT_LE(test, nr * size, 64 * PAGE_SIZE);
 		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).live_objects, nr);
-		if (size >= 64)
-			KUNIT_EXPECT_EQ(test, nr * size, 64 * PAGE_SIZE);
 		for (i = 0; i < nr; i++)
 			memset(ptrs[i], i, size);
 		for (i = 0; i < nr; i++)
@@ -1060,7 +1055,7 @@ static void heap_exhausted_by_pages_has_none_for_objects(struct kunit *test)
 static void heap_owner_finds_the_one_object_freed_elsewhere(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 8 + 1);
 	size_t size, nr;
 	void *ptr;
 
@@ -1083,7 +1078,7 @@ static void no_false_oom(struct kunit *test, unsigned int filler,
 			 unsigned int freer, unsigned int user, gfp_t gfp)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 8 + 1);
 	unsigned long want;
 	size_t size, nr;
 	void *all;
@@ -1095,7 +1090,8 @@ static void no_false_oom(struct kunit *test, unsigned int filler,
 		bsa_test_give_back(heap, nr, ptrs);
 		bsa_test_set_cpu(test, user);
 		/* Bitmaps come back only where one may sleep. */
-		want = size < 64 && !gfpflags_allow_blocking(gfp) ? 32 : 64;
+		want = bsa_test_bitmap_pages(size, 1) &&
+		       !gfpflags_allow_blocking(gfp) ? 32 : 64;
 		all = bsa_heap_alloc_pages(heap, want, PAGE_SIZE, gfp);
 		KUNIT_EXPECT_NOT_NULL_MSG(test, all, "objects of %zu bytes",
 					  size);
@@ -1134,7 +1130,7 @@ static void heap_no_false_oom_for_the_owner_in_atomic_context(struct kunit *test
 static void heap_no_false_oom_for_others_in_atomic_context(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 8 + 1);
 	unsigned int class;
 	size_t nr, got;
 
@@ -1181,7 +1177,7 @@ static void heap_no_false_oom_when_all_cpus_cache_all_classes(struct kunit *test
 static void heap_no_false_oom_for_objects_of_another_class(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 512 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 8 + 1);
 	size_t nr;
 
 	/* All memory was small objects once; now it is to be large ones. */
@@ -1198,11 +1194,11 @@ static void heap_no_false_oom_for_objects_of_another_class(struct kunit *test)
 static void objects_of_another_cpu(struct kunit *test, unsigned int freer)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 64 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 64 + 1);
 	size_t i, nr, got = 0;
 
 	nr = bsa_test_take_objects(heap, 64, ptrs);
-	KUNIT_ASSERT_EQ(test, nr, 64 * 64);
+	KUNIT_ASSERT_EQ(test, nr, bsa_test_room(64, 64));
 	bsa_test_set_cpu(test, freer);
 	for (i = 0; i < nr; i += 2)
 		bsa_heap_free(heap, ptrs[i]);
@@ -1230,7 +1226,7 @@ static void heap_no_false_oom_for_objects_others_have_freed(struct kunit *test)
 static void heap_objects_belong_to_the_cpu_that_allocates(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *ptrs[3];
 	int cpu;
 
@@ -1245,26 +1241,28 @@ static void heap_objects_belong_to_the_cpu_that_allocates(struct kunit *test)
 static void heap_does_not_grow_when_one_cpu_frees_for_another(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_1M, &section);
-	void *ptrs[48];
+	struct bsa_heap *heap = region_heap(test, 256, &section);
+	size_t nr = bsa_test_capacity(64) / 4 * 3;
+	void **ptrs = bsa_test_array(test, nr);
 	int i;
 
 	/* Three quarters of a slab, a hundred times. */
 	for (i = 0; i < 100; i++) {
 		bsa_test_set_cpu(test, 0);
-		get_many(test, heap, 64, ARRAY_SIZE(ptrs), ptrs);
+		get_many(test, heap, 64, nr, ptrs);
 		bsa_test_set_cpu(test, 1);
-		bsa_test_give_back(heap, ARRAY_SIZE(ptrs), ptrs);
+		bsa_test_give_back(heap, nr, ptrs);
 	}
-	KUNIT_EXPECT_LE(test, bsa_heap_allocated_bytes(heap), 3 * PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).remote_frees, 4800);
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 4800);
+	KUNIT_EXPECT_LE(test, bsa_heap_allocated_bytes(heap),
+			(3 + bsa_test_bitmap_pages(64, 3)) * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).remote_frees, 100 * nr);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).frees, 100 * nr);
 }
 
 static void heap_free_writes_nothing_into_the_object(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *remote = get(test, heap, 64, 1);
 	void *local = get(test, heap, 64, 1);
 	u8 left = want_init_on_free() ? 0 : 0x5a;
@@ -1294,7 +1292,7 @@ static void set_busy(struct bsa_heap *heap, bool busy)
 static void heap_free_that_interrupts_is_a_remote_free(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *obj = get(test, heap, 64, 1);
 
 	set_busy(heap, true);
@@ -1317,7 +1315,7 @@ static void heap_frees_of_every_kind_may_interrupt(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, obj);
 	heaps[0] = bsa_owner_cpu(bsa_page_of(obj)->owner)->heap;
 	bsa_free(obj);
-	heaps[1] = region_heap(test, SZ_256K, &section);
+	heaps[1] = region_heap(test, 64, &section);
 	for (i = 0; i < 2; i++) {
 		struct bsa_stats before, after;
 
@@ -1371,7 +1369,7 @@ static void heap_allocation_that_interrupts_takes_a_shared_object(struct kunit *
 static void heap_shared_objects_freed_elsewhere_are_reused(struct kunit *test)
 {
 	struct bsa_heap *heap = bsa_test_heap_of_one_block(test, 6);
-	void **ptrs = bsa_test_array(test, 64 * 64 + 1);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 64 + 1);
 	size_t i, nr = 0, again = 0;
 
 	/* The whole heap is full shared slabs; every other object is freed. */
@@ -1380,7 +1378,7 @@ static void heap_shared_objects_freed_elsewhere_are_reused(struct kunit *test)
 					  __GFP_NOWARN)))
 		nr++;
 	set_busy(heap, false);
-	KUNIT_EXPECT_EQ(test, nr, 64 * 64);
+	KUNIT_EXPECT_EQ(test, nr, bsa_test_room(64, 64));
 	bsa_test_set_cpu(test, 1);
 	for (i = 0; i < nr; i += 2)
 		bsa_heap_free(heap, ptrs[i]);
@@ -1388,7 +1386,7 @@ static void heap_shared_objects_freed_elsewhere_are_reused(struct kunit *test)
 		ptrs[i] = bsa_heap_alloc(heap, 64, BSA_TEST_GFP);
 		again += !!ptrs[i];
 	}
-	KUNIT_EXPECT_EQ(test, again, 32 * 64);
+	KUNIT_EXPECT_EQ(test, again, nr / 2);
 	bsa_test_give_back(heap, nr, ptrs);
 }
 
@@ -1414,7 +1412,7 @@ static void heap_works_in_hard_interrupts(struct kunit *test)
 {
 	struct bsa_section_info section;
 	struct irq_call call = {
-		.heap = region_heap(test, SZ_256K, &section),
+		.heap = region_heap(test, 64, &section),
 	};
 
 	/* On another CPU, which frees an object of this one as well. */
@@ -1433,14 +1431,14 @@ static void heap_works_in_hard_interrupts(struct kunit *test)
 static void heap_works_with_interrupts_off(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *object, *block, *none;
 	unsigned long flags;
 
 	local_irq_save(flags);
 	object = bsa_heap_alloc(heap, 100, GFP_ATOMIC);
 	block = bsa_heap_alloc(heap, 10000, GFP_ATOMIC);
-	none = bsa_heap_alloc(heap, SZ_256K, GFP_ATOMIC | __GFP_NOWARN);
+	none = bsa_heap_alloc(heap, 64 * PAGE_SIZE, GFP_ATOMIC | __GFP_NOWARN);
 	bsa_heap_free(heap, object);
 	bsa_heap_free(heap, block);
 	local_irq_restore(flags);
@@ -1524,7 +1522,7 @@ static void use_every_call(struct bsa_heap *heap, void **ptrs, size_t max)
 		bsa_heap_free_bulk(heap, nr, ptrs);
 	}
 	for (nr = 0; nr < max; nr++) {
-		ptrs[nr] = bsa_heap_alloc_pages(heap, 2, SZ_16K, BSA_TEST_GFP);
+		ptrs[nr] = bsa_heap_alloc_pages(heap, 2, 4 * PAGE_SIZE, BSA_TEST_GFP);
 		if (!ptrs[nr])
 			break;
 	}
@@ -1537,8 +1535,8 @@ static void use_every_call(struct bsa_heap *heap, void **ptrs, size_t max)
 static void heap_calls_take_nothing_from_the_kernel(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
-	size_t max = SZ_256K / 8;
+	struct bsa_heap *heap = region_heap(test, 64, &section);
+	size_t max = 64 * PAGE_SIZE / 8;
 	void **ptrs = bsa_test_array(test, max);
 	struct kernel_use use = {};
 	int err[3];
@@ -1643,7 +1641,7 @@ static void heap_keeps_as_many_blocks_as_it_has_lacked(struct kunit *test)
 /* What one CPU has allocated another frees; that one keeps next to none of it. */
 static void heap_keeps_little_for_a_cpu_that_only_frees(struct kunit *test)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_1M);
+	struct bsa_heap *heap = bsa_test_heap(test, 256 * PAGE_SIZE);
 	void **pages = bsa_test_array(test, 200);
 	size_t i;
 
@@ -1659,8 +1657,8 @@ static void heap_keeps_little_for_a_cpu_that_only_frees(struct kunit *test)
 
 static void heap_keeps_no_more_blocks_than_it_may(struct kunit *test)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_16M);
 	size_t nr = 2 * BSA_KEPT_MAX + 100;
+	struct bsa_heap *heap = bsa_test_heap(test, nr * PAGE_SIZE);
 	void **pages = bsa_test_array(test, nr);
 
 	take_and_free(test, heap, pages, nr, BSA_KEPT_MAX + 50);
@@ -1673,11 +1671,11 @@ static void heap_keeps_no_more_blocks_than_it_may(struct kunit *test)
 static void heap_counts_kept_pages_of_each_section(struct kunit *test)
 {
 	struct bsa_section_info first, second, info;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &first);
+	struct bsa_heap *heap = region_heap(test, 64, &first);
 	unsigned long nr, i, freed[2] = {};
 	void **pages;
 
-	add_region(test, heap, SZ_256K, &second);
+	add_region(test, heap, 64, &second);
 	nr = first.total_pages + second.total_pages;
 	pages = bsa_test_array(test, nr);
 	take_and_free(test, heap, pages, nr, 0);
@@ -1755,12 +1753,12 @@ static void heap_keeps_no_block_on_a_stack_in_use(struct kunit *test)
 static void heap_counts_allocations_and_frees(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *objects[5], *block, *pages;
 	struct bsa_stats stats;
 
 	get_many(test, heap, 64, 5, objects);
-	block = get(test, heap, 5000, 1);
+	block = get(test, heap, PAGE_SIZE + 1, 1);
 	pages = get_pages(test, heap, 3);
 	stats = bsa_test_stats(heap);
 	KUNIT_EXPECT_EQ(test, stats.sections, 1);
@@ -1768,7 +1766,8 @@ static void heap_counts_allocations_and_frees(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats.frees, 0);
 	KUNIT_EXPECT_EQ(test, stats.live_objects, 5);
 	KUNIT_EXPECT_EQ(test, stats.live_pages, 2 + 4);
-	KUNIT_EXPECT_EQ(test, stats.allocated_bytes, (1 + 2 + 4) * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, stats.allocated_bytes,
+			(1 + bsa_test_bitmap_pages(64, 1) + 2 + 4) * PAGE_SIZE);
 	bsa_test_expect_sums(test, heap);
 
 	bsa_heap_free(heap, objects[2]);
@@ -1794,20 +1793,21 @@ static void heap_counts_allocations_and_frees(struct kunit *test)
 static void heap_counts_remote_frees_and_drains(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
+	size_t nr = bsa_test_capacity(64);
+	void **ptrs = bsa_test_array(test, nr), *ptr;
 	struct bsa_stats stats;
-	void *ptrs[64], *ptr;
 
 	/* A full slab; another CPU frees ten of its objects. */
-	get_many(test, heap, 64, 64, ptrs);
+	get_many(test, heap, 64, nr, ptrs);
 	bsa_test_set_cpu(test, 1);
 	bsa_test_give_back(heap, 10, ptrs);
 	stats = bsa_test_stats(heap);
 	KUNIT_EXPECT_EQ(test, stats.remote_frees, 10);
 	KUNIT_EXPECT_EQ(test, stats.frees, 10);
-	KUNIT_EXPECT_EQ(test, stats.live_objects, 54);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, nr - 10);
 	KUNIT_EXPECT_EQ(test, stats.drains, 0);
-	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(ptrs[63])), 10);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(ptrs[nr - 1])), 10);
 
 	/* The owner takes all of them over at once. */
 	bsa_test_set_cpu(test, 0);
@@ -1816,27 +1816,27 @@ static void heap_counts_remote_frees_and_drains(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats.drains, 1);
 	KUNIT_EXPECT_EQ(test, stats.remote_frees, 10);
 	KUNIT_EXPECT_EQ(test, stats.frees, 10);
-	KUNIT_EXPECT_EQ(test, stats.live_objects, 55);
-	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(ptrs[63])), 0);
+	KUNIT_EXPECT_EQ(test, stats.live_objects, nr - 9);
+	KUNIT_EXPECT_EQ(test, bsa_slab_nr_remote(bsa_page_of(ptrs[nr - 1])), 0);
 	bsa_heap_free(heap, ptr);
-	bsa_test_give_back(heap, 54, ptrs + 10);
+	bsa_test_give_back(heap, nr - 10, ptrs + 10);
 }
 
 static void heap_counts_refills(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
-	void **ptrs = bsa_test_array(test, 129);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
+	size_t nr = bsa_test_capacity(64);
+	void **ptrs = bsa_test_array(test, 2 * nr + 1);
 
-	/* A slab has 64 objects of this class. */
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 0);
-	get_many(test, heap, 64, 64, ptrs);
+	get_many(test, heap, 64, nr, ptrs);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 1);
-	get_many(test, heap, 64, 1, ptrs + 64);
+	get_many(test, heap, 64, 1, ptrs + nr);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 2);
-	get_many(test, heap, 64, 64, ptrs + 65);
+	get_many(test, heap, 64, nr, ptrs + nr + 1);
 	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refills, 3);
-	bsa_test_give_back(heap, 129, ptrs);
+	bsa_test_give_back(heap, 2 * nr + 1, ptrs);
 }
 
 static void heap_counts_failures(struct kunit *test)
@@ -1884,16 +1884,17 @@ static void heap_page_free_of_another_count_is_refused(struct kunit *test)
 
 static void heap_lowmem_never_comes_from_high_memory(struct kunit *test)
 {
-	void *high = bsa_test_high_memory(test, SZ_256K);
-	void *low = bsa_test_low_memory(test, SZ_256K);
-	struct bsa_heap *heap = bsa_test_heap_in(test, high, SZ_256K);
+	size_t size = 64 * PAGE_SIZE;
+	void *high = bsa_test_high_memory(test, size);
+	void *low = bsa_test_low_memory(test, size);
+	struct bsa_heap *heap = bsa_test_heap_in(test, high, size);
 	struct bsa_section_info section;
 	void *a, *b;
 
 	/* The high section comes first and is free. */
 	KUNIT_EXPECT_NULL(test, bsa_heap_alloc_pages_lowmem(heap, 1, PAGE_SIZE,
 							    BSA_TEST_GFP));
-	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, low, SZ_256K), 0);
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, low, size), 0);
 	KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 1, &section), 0);
 	KUNIT_EXPECT_TRUE(test, section.low);
 	a = bsa_heap_alloc_pages_lowmem(heap, 2, PAGE_SIZE, BSA_TEST_GFP |
@@ -1909,11 +1910,11 @@ static void heap_lowmem_never_comes_from_high_memory(struct kunit *test)
 static void heap_metadata_is_never_handed_out(struct kunit *test)
 {
 	struct bsa_section_info info[2];
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &info[0]);
+	struct bsa_heap *heap = region_heap(test, 64, &info[0]);
 	void **pages = bsa_test_array(test, 256);
 	size_t i, nr;
 
-	add_region(test, heap, SZ_512K, &info[1]);
+	add_region(test, heap, 128, &info[1]);
 	nr = bsa_test_take_pages(heap, pages);
 	KUNIT_EXPECT_EQ(test, nr, info[0].total_pages + info[1].total_pages);
 	for (i = 0; i < nr; i++) {
@@ -1931,17 +1932,17 @@ static void heap_metadata_is_never_handed_out(struct kunit *test)
 
 static void heap_region_meta_size_is_enough(struct kunit *test)
 {
-	static const size_t sizes[] = {
-		PAGE_SIZE, 5 * PAGE_SIZE, SZ_64K, SZ_256K, SZ_1M, SZ_2M,
-	};
+	static const u16 pages[] = { 1, 5, 16, 64, 256, 512 };
 	struct bsa_heap *heap = bsa_test_heap(test, 0);
 	struct bsa_section_info info;
+	size_t size;
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		add_region(test, heap, sizes[i] + bsa_region_meta_size(sizes[i]),
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		size = pages[i] * PAGE_SIZE;
+		add_region(test, heap, pages[i] + PFN_UP(bsa_region_meta_size(size)),
 			   &info);
-		KUNIT_EXPECT_GE(test, info.size, sizes[i]);
+		KUNIT_EXPECT_GE(test, info.size, size);
 	}
 	/* At most two percent where it matters. */
 	KUNIT_EXPECT_LE(test, bsa_region_meta_size(SZ_64M) * 50, SZ_64M);
@@ -1950,8 +1951,8 @@ static void heap_region_meta_size_is_enough(struct kunit *test)
 static void heap_regions_have_one_owner(struct kunit *test)
 {
 	struct bsa_section_info section, taken;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &taken);
-	struct bsa_heap *other = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &taken);
+	struct bsa_heap *other = region_heap(test, 64, &section);
 
 	/* Neither another private heap's memory nor that of the default one. */
 	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(other, (void *)taken.start,
@@ -1967,16 +1968,17 @@ static void heap_regions_have_one_owner(struct kunit *test)
 
 static void heap_refuses_unusable_regions(struct kunit *test)
 {
-	void *mem = bsa_test_memory(test, SZ_64K, GFP_KERNEL);
+	size_t size = 16 * PAGE_SIZE;
+	void *mem = bsa_test_memory(test, size, GFP_KERNEL);
 	struct bsa_heap *heap = bsa_test_heap(test, 0);
 
-	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, NULL, SZ_64K), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, NULL, size), -EINVAL);
 	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, mem, 0), -EINVAL);
 	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, mem, SIZE_MAX),
 			-EINVAL);
 	if (PAGE_OFFSET > SZ_64K)
 		KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, (void *)SZ_64K,
-							  SZ_64K), -EINVAL);
+							  size), -EINVAL);
 	KUNIT_EXPECT_EQ(test, bsa_heap_nr_sections(heap), 0);
 }
 
@@ -2104,7 +2106,7 @@ static void heap_refuses_bad_nodes(struct kunit *test)
 static void heap_with_live_objects_is_not_destroyed(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *object = get(test, heap, 100, 1);
 	void *block = get(test, heap, 10000, 1);
 	struct bsa_stats stats;
@@ -2131,7 +2133,7 @@ static void heap_with_live_objects_is_not_destroyed(struct kunit *test)
 static void heap_with_undrained_frees_is_destroyed(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_256K, &section);
+	struct bsa_heap *heap = region_heap(test, 64, &section);
 	void *ptrs[100];
 
 	/* All objects were freed, but their owner has not noticed. */
@@ -2143,19 +2145,20 @@ static void heap_with_undrained_frees_is_destroyed(struct kunit *test)
 
 static void heap_memory_is_usable_after_the_heap(struct kunit *test)
 {
-	void *mem = bsa_test_memory(test, SZ_256K, GFP_KERNEL);
+	size_t size = 64 * PAGE_SIZE;
+	void *mem = bsa_test_memory(test, size, GFP_KERNEL);
 	struct bsa_heap *heap;
 	void *ptr;
 	int i;
 
 	/* The same region, in one heap after the other. */
 	for (i = 0; i < 5; i++) {
-		heap = bsa_test_heap_in(test, mem, SZ_256K);
+		heap = bsa_test_heap_in(test, mem, size);
 		ptr = get(test, heap, 100, 1);
 		KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).allocs, 1);
 		bsa_heap_free(heap, ptr);
 		KUNIT_ASSERT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
-		memset(mem, 0xff, SZ_256K);
+		memset(mem, 0xff, size);
 	}
 }
 
@@ -2167,7 +2170,7 @@ static void heap_private_heaps_share_nothing(struct kunit *test)
 	int i;
 
 	for (i = 0; i < 2; i++)
-		heap[i] = region_heap(test, SZ_256K, &section[i]);
+		heap[i] = region_heap(test, 64, &section[i]);
 	for (i = 0; i < 2; i++) {
 		objects[i] = get(test, heap[i], 64, 1);
 		pages[i] = get_pages(test, heap[i], 1);
@@ -2289,7 +2292,7 @@ static int changed_by_both(const struct watched *w, size_t nr)
 static void heap_cpus_write_no_cache_line_in_common(struct kunit *test)
 {
 	struct bsa_section_info section;
-	struct bsa_heap *heap = region_heap(test, SZ_1M, &section);
+	struct bsa_heap *heap = region_heap(test, 256, &section);
 	void *warm[2][BSA_ALL_CLASSES], *ptr;
 	struct watched w[5];
 	unsigned long *bitmap;

@@ -171,6 +171,15 @@ static inline unsigned long bsa_test_bitmap_pages(size_t size, unsigned int nr_s
 	return DIV_ROUND_UP(nr_slabs, BSA_NR_BITMAPS) << BSA_BITMAP_ORDER;
 }
 
+/* How many objects so many pages have room for, at least. */
+static inline size_t bsa_test_room(unsigned long pages, size_t size)
+{
+	unsigned long slabs = pages / bsa_test_slab_pages(size);
+
+	pages -= bsa_test_bitmap_pages(size, slabs);
+	return pages / bsa_test_slab_pages(size) * bsa_test_capacity(size);
+}
+
 /* What bsa_size() tells of an allocation: KASAN knows what was asked for. */
 static inline size_t bsa_test_told(size_t asked, size_t room)
 {

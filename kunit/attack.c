@@ -68,25 +68,6 @@ void *attack_get(struct kunit *test, struct bsa_heap *heap, size_t size)
 }
 
 /**
- * attack_slab_pages - what the first object of a size takes
- * @test: the test
- * @heap: a heap in which nothing is allocated
- * @size: the size
- *
- * Return: pages, which are those of one slab.
- */
-unsigned long attack_slab_pages(struct kunit *test, struct bsa_heap *heap,
-				size_t size)
-{
-	unsigned long before = bsa_heap_nr_free_pages(heap);
-	void *ptr = attack_get(test, heap, size);
-	unsigned long pages = before - bsa_heap_nr_free_pages(heap);
-
-	bsa_heap_free(heap, ptr);
-	return pages;
-}
-
-/**
  * attack_expect_same - a call that was refused must have changed nothing
  * @test: the test
  * @heap: the heap

@@ -18,8 +18,6 @@ void attack_needs_plain_heaps(struct kunit *test);
 
 size_t attack_class_size(unsigned int class);
 void *attack_get(struct kunit *test, struct bsa_heap *heap, size_t size);
-unsigned long attack_slab_pages(struct kunit *test, struct bsa_heap *heap,
-				size_t size);
 void attack_expect_same(struct kunit *test, struct bsa_heap *heap,
 			const struct bsa_stats *before);
 

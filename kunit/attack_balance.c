@@ -8,7 +8,6 @@
 #include "attack.h"
 
 #include <linux/ktime.h>
-#include <linux/sizes.h>
 #include <linux/sort.h>
 
 /* Pairs whose time is taken, and the largest ratio of their medians. */
@@ -62,7 +61,7 @@ static void move_memory(struct kunit *test, struct bsa_heap *heap, size_t size,
 static void move_and_compare(struct kunit *test, size_t size, size_t nr,
 			     unsigned int rounds)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_64M);
+	struct bsa_heap *heap = bsa_test_heap(test, 16384 * PAGE_SIZE);
 	void **ptrs = bsa_test_array(test, nr);
 	u64 before[2], after[2];
 	unsigned int cpu, i;

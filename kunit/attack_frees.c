@@ -7,7 +7,7 @@
 #include <linux/sizes.h>
 
 /* More than fits into two slabs of any class. */
-#define NR_OBJECTS	1100
+#define NR_OBJECTS	(2 * BSA_MAX_OBJECTS + 200)
 
 /* Take all that the heap has, and look whether something comes twice. */
 static void expect_nothing_comes_twice(struct kunit *test, struct bsa_heap *heap,
@@ -31,7 +31,7 @@ static void refuse_second_bulk_free(struct kunit *test, unsigned int class,
 				    unsigned int cpu)
 {
 	size_t size = attack_class_size(class);
-	struct bsa_heap *heap = bsa_test_heap(test, max_t(size_t, SZ_512K,
+	struct bsa_heap *heap = bsa_test_heap(test, max_t(size_t, 128 * PAGE_SIZE,
 							  2 * NR_OBJECTS * size));
 	void **again = bsa_test_array(test, NR_OBJECTS);
 	void **ptrs = bsa_test_array(test, bsa_heap_nr_pages(heap) * PAGE_SIZE / size + 1);

@@ -16,6 +16,9 @@
 
 #define DMA32_GFP	(BSA_TEST_GFP | GFP_DMA32)
 
+/* Bytes of a section; of the smaller of two, half as many. */
+#define REGION		(128 * PAGE_SIZE)
+
 /*
  * Zones
  */
@@ -32,18 +35,18 @@ static struct bsa_heap *heap_of_both(struct kunit *test)
 	void *start;
 
 	attack_needs_high_memory(test);
-	start = bsa_test_high_memory(test, SZ_512K);
-	heap = bsa_test_heap_in(test, start, SZ_512K);
-	start = bsa_test_low_memory(test, SZ_256K);
-	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, SZ_256K), 0);
+	start = bsa_test_high_memory(test, REGION);
+	heap = bsa_test_heap_in(test, start, REGION);
+	start = bsa_test_low_memory(test, REGION / 2);
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, REGION / 2), 0);
 	return heap;
 }
 
 /* Between objects that may be anywhere, and until there is no low memory. */
 static void take_low(struct kunit *test, struct bsa_heap *heap, size_t size)
 {
-	void **low = bsa_test_array(test, SZ_512K / 8 + 1);
-	void **any = bsa_test_array(test, SZ_512K / 8 + 1);
+	void **low = bsa_test_array(test, REGION / 8 + 1);
+	void **any = bsa_test_array(test, REGION / 8 + 1);
 	unsigned long failures = bsa_test_stats(heap).failures;
 	size_t nr = 0, nr_any = 0, high = 0;
 
@@ -54,7 +57,7 @@ static void take_low(struct kunit *test, struct bsa_heap *heap, size_t size)
 		}
 		low[nr] = bsa_heap_alloc(heap, size, DMA32_GFP);
 		high += low[nr] && !is_low(low[nr]);
-	} while (low[nr] && ++nr < SZ_512K / 8);
+	} while (low[nr] && ++nr < REGION / 8);
 
 	KUNIT_EXPECT_EQ_MSG(test, high, 0, "of %zu objects of %zu bytes", nr, size);
 	KUNIT_EXPECT_GT_MSG(test, nr, 0, "%zu bytes", size);
@@ -80,7 +83,7 @@ static void dma32_gives_pages_below_4g(struct kunit *test)
 
 	take_low(test, heap, PAGE_SIZE);
 	take_low(test, heap, 3 * PAGE_SIZE);
-	take_low(test, heap, SZ_32K);
+	take_low(test, heap, 8 * PAGE_SIZE);
 }
 
 static void expect_low(struct kunit *test, struct bsa_heap *heap, void *ptr)
@@ -98,7 +101,8 @@ static void dma32_counts_in_every_call(struct kunit *test)
 
 	expect_low(test, heap, bsa_heap_alloc(heap, 100, DMA32_GFP));
 	expect_low(test, heap, bsa_heap_alloc_aligned(heap, 40, 512, DMA32_GFP));
-	expect_low(test, heap, bsa_heap_alloc_aligned(heap, 100, SZ_8K, DMA32_GFP));
+	expect_low(test, heap,
+		   bsa_heap_alloc_aligned(heap, 100, 2 * PAGE_SIZE, DMA32_GFP));
 	expect_low(test, heap, bsa_heap_zalloc(heap, 24, DMA32_GFP));
 	expect_low(test, heap, bsa_heap_calloc(heap, 7, 24, DMA32_GFP));
 	expect_low(test, heap, bsa_heap_realloc(heap, NULL, 600, DMA32_GFP));
@@ -119,7 +123,7 @@ static void dma32_of_a_heap_without_low_memory_fails(struct kunit *test)
 	unsigned int class;
 
 	attack_needs_high_memory(test);
-	heap = bsa_test_heap_in(test, bsa_test_high_memory(test, SZ_512K), SZ_512K);
+	heap = bsa_test_heap_in(test, bsa_test_high_memory(test, REGION), REGION);
 	for (class = 0; class < BSA_ALL_CLASSES; class++) {
 		void *ptr = bsa_heap_alloc(heap, attack_class_size(class), DMA32_GFP);
 
@@ -176,8 +180,8 @@ static void refuse_flag(struct kunit *test, struct bsa_heap *heap, gfp_t flag)
 
 static void flags_that_cannot_be_honoured_are_refused(struct kunit *test)
 {
-	void *start = bsa_test_low_memory(test, SZ_512K);
-	struct bsa_heap *heap = bsa_test_heap_in(test, start, SZ_512K);
+	void *start = bsa_test_low_memory(test, REGION);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, REGION);
 
 	refuse_flag(test, heap, __GFP_DMA);
 	refuse_flag(test, heap, __GFP_NOFAIL);

@@ -11,7 +11,6 @@
 #include <linux/io.h>
 #include <linux/kthread.h>
 #include <linux/sched/isolation.h>
-#include <linux/sizes.h>
 
 #define NR_REQUESTS	200
 
@@ -219,14 +218,17 @@ static void ask_often(struct kunit *test, struct bsa_heap *heap,
 			    before.failures + NR_REQUESTS, "%s", request->name);
 }
 
+/* Bytes of a section; of the smaller of two, half as many. */
+#define REGION		(128 * PAGE_SIZE)
+
 /* Two sections, so that all together is more than the largest. */
 static struct bsa_heap *heap_of_two(struct kunit *test)
 {
-	void *start = bsa_test_memory(test, SZ_512K, GFP_KERNEL);
-	struct bsa_heap *heap = bsa_test_heap_in(test, start, SZ_512K);
+	void *start = bsa_test_memory(test, REGION, GFP_KERNEL);
+	struct bsa_heap *heap = bsa_test_heap_in(test, start, REGION);
 
-	start = bsa_test_memory(test, SZ_256K, GFP_KERNEL);
-	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, SZ_256K), 0);
+	start = bsa_test_memory(test, REGION / 2, GFP_KERNEL);
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, start, REGION / 2), 0);
 	return heap;
 }
 
@@ -273,7 +275,7 @@ static void requests_for_low_memory_interrupt_no_other_cpu(struct kunit *test)
 
 	needs_counts(test);
 	attack_needs_high_memory(test);
-	heap = bsa_test_heap_in(test, bsa_test_high_memory(test, SZ_512K), SZ_512K);
+	heap = bsa_test_heap_in(test, bsa_test_high_memory(test, REGION), REGION);
 	for (i = 0; i < ARRAY_SIZE(low); i++)
 		ask_often(test, heap, &low[i]);
 }
@@ -351,8 +353,8 @@ static bool has_lost_its_slab(struct kunit *test, struct bsa_heap *heap,
 static void isolated_cpus_are_never_interrupted(struct kunit *test)
 {
 	unsigned int isolated = isolated_cpu(test), i, nr = 0, got = 0;
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_256K);
-	void *pages[SZ_256K / PAGE_SIZE], *held[2];
+	struct bsa_heap *heap = bsa_test_heap(test, 64 * PAGE_SIZE);
+	void *pages[64], *held[2];
 	struct task_struct *task;
 	unsigned long calls;
 

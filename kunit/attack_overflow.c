@@ -75,9 +75,10 @@ static void adopt_region(struct kunit *test, struct arena *a, void *start,
 }
 
 static struct arena *new_arena(struct kunit *test, unsigned int nr_regions,
-			       size_t size)
+			       unsigned long nr_pages)
 {
 	struct arena *a = kunit_kzalloc(test, sizeof(*a), GFP_KERNEL);
+	size_t size = nr_pages * PAGE_SIZE;
 	char name[BSA_NAME_LEN];
 
 	attack_needs_plain_heaps(test);
@@ -261,16 +262,16 @@ static void use_again(struct kunit *test, struct arena *a, unsigned int kind,
 			      "%s: %zu of %zu without a word", what, again, nr);
 }
 
-static void attack_one(struct kunit *test, unsigned int nr_regions, size_t size,
-		       unsigned int kind, unsigned int step,
+static void attack_one(struct kunit *test, unsigned int nr_regions,
+		       unsigned long nr_pages, unsigned int kind, unsigned int step,
 		       enum side where, u8 byte)
 {
-	struct arena *a = new_arena(test, nr_regions, size);
+	struct arena *a = new_arena(test, nr_regions, nr_pages);
 	char what[80];
 	size_t nr;
 
-	snprintf(what, sizeof(what), "%u x %zu KiB, kind %u, one in %u held, %s, %#x",
-		 nr_regions, size / SZ_1K, kind, step,
+	snprintf(what, sizeof(what), "%u x %lu pages, kind %u, one in %u held, %s, %#x",
+		 nr_regions, nr_pages, kind, step,
 		 where == BEHIND ? "behind" : "before", byte);
 	fill(a, kind);
 	nr = a->nr;
@@ -282,55 +283,55 @@ static void attack_one(struct kunit *test, unsigned int nr_regions, size_t size,
 }
 
 static void attack_all_kinds(struct kunit *test, unsigned int nr_regions,
-			     size_t size, unsigned int step,
+			     unsigned long nr_pages, unsigned int step,
 			     enum side where)
 {
 	unsigned int kind;
 
 	for (kind = 0; kind <= ALL_KINDS; kind++) {
-		attack_one(test, nr_regions, size, kind, step, where, 0xff);
+		attack_one(test, nr_regions, nr_pages, kind, step, where, 0xff);
 		if (BSA_TEST_SLOWNESS == 1)
-			attack_one(test, nr_regions, size, kind, step, where, 0);
+			attack_one(test, nr_regions, nr_pages, kind, step, where, 0);
 	}
 }
 
 /* Nothing is free but what the allocator keeps for itself. */
 static void overflow_behind_in_a_full_heap_reaches_no_metadata(struct kunit *test)
 {
-	attack_all_kinds(test, 1, SZ_128K, 1, BEHIND);
-	attack_one(test, 1, SZ_1M, ALL_KINDS, 1, BEHIND, 0xff);
+	attack_all_kinds(test, 1, 32, 1, BEHIND);
+	attack_one(test, 1, 256, ALL_KINDS, 1, BEHIND, 0xff);
 }
 
 /* Objects and pages that are free are reached, too. */
 static void overflow_behind_in_a_used_heap_reaches_no_metadata(struct kunit *test)
 {
-	attack_all_kinds(test, 1, SZ_128K, 2, BEHIND);
-	attack_all_kinds(test, 1, SZ_128K, 97, BEHIND);
+	attack_all_kinds(test, 1, 32, 2, BEHIND);
+	attack_all_kinds(test, 1, 32, 97, BEHIND);
 }
 
 static void overflow_before_in_a_full_heap_reaches_no_metadata(struct kunit *test)
 {
-	attack_all_kinds(test, 1, SZ_128K, 1, BEFORE);
-	attack_one(test, 1, SZ_1M, ALL_KINDS, 1, BEFORE, 0xff);
+	attack_all_kinds(test, 1, 32, 1, BEFORE);
+	attack_one(test, 1, 256, ALL_KINDS, 1, BEFORE, 0xff);
 }
 
 static void overflow_before_in_a_used_heap_reaches_no_metadata(struct kunit *test)
 {
-	attack_all_kinds(test, 1, SZ_128K, 2, BEFORE);
-	attack_all_kinds(test, 1, SZ_128K, 97, BEFORE);
+	attack_all_kinds(test, 1, 32, 2, BEFORE);
+	attack_all_kinds(test, 1, 32, 97, BEFORE);
 }
 
 /* Each section has a first and a last page. */
 static void overflow_in_any_section_reaches_no_metadata(struct kunit *test)
 {
-	attack_all_kinds(test, MOST_REGIONS, SZ_64K, 1, BEHIND);
-	attack_all_kinds(test, MOST_REGIONS, SZ_64K, 1, BEFORE);
+	attack_all_kinds(test, MOST_REGIONS, 16, 1, BEHIND);
+	attack_all_kinds(test, MOST_REGIONS, 16, 1, BEFORE);
 }
 
 /* A full heap, a free object: the same object must come back, and no other. */
 static void overflow_behind_the_last_object_of_a_slab(struct kunit *test)
 {
-	struct arena *a = new_arena(test, 1, SZ_1M);
+	struct arena *a = new_arena(test, 1, 256);
 	void *freed;
 
 	fill(a, 1);
@@ -355,7 +356,7 @@ static void overflow_on_either_side_of_4g_reaches_no_metadata(struct kunit *test
 		kunit_skip(test, "there is no memory on both sides of 4 GiB");
 	if (bsa_take_range(pfn, 2 * nr))
 		kunit_skip(test, "somebody has the memory on both sides of 4 GiB");
-	a = new_arena(test, 0, 2 * nr * PAGE_SIZE);
+	a = new_arena(test, 0, 2 * nr);
 	adopt_region(test, a, __va(PFN_PHYS(pfn)), 2 * nr * PAGE_SIZE);
 	fill(a, ALL_KINDS);
 	overflow(a, BEHIND, 0xff);

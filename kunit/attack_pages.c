@@ -4,8 +4,6 @@
  */
 #include "attack.h"
 
-#include <linux/sizes.h>
-
 /* Counts that are no powers of two, too. */
 #define MOST_PAGES	20
 
@@ -42,7 +40,7 @@ static void free_of_another_count_is_refused(struct kunit *test)
 	void *ptr;
 
 	for (nr = 1; nr <= MOST_PAGES; nr++) {
-		heap = bsa_test_heap(test, SZ_256K);
+		heap = bsa_test_heap(test, 64 * PAGE_SIZE);
 		ptr = get_pages(test, heap, nr);
 		before = bsa_test_stats(heap);
 		for (count = 1; count <= 2 * MOST_PAGES; count++)

@@ -99,7 +99,7 @@ static void realloc_zeroes_from_the_last_size_on(struct kunit *test)
 static void realloc_to_half_or_less_gives_pages_back(struct kunit *test)
 {
 	static const u32 smaller[] = { 512, 300, 129, 128, 17, 3, 1 };
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_8M);
+	struct bsa_heap *heap = bsa_test_heap(test, 2048 * PAGE_SIZE);
 	unsigned long before, now, pages;
 	unsigned int i;
 	void *ptr;
@@ -107,7 +107,7 @@ static void realloc_to_half_or_less_gives_pages_back(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(smaller); i++) {
 		pages = roundup_pow_of_two(smaller[i]);
 		before = bsa_heap_nr_free_pages(heap);
-		ptr = attack_get(test, heap, SZ_4M);
+		ptr = attack_get(test, heap, 1024 * PAGE_SIZE);
 		memset(ptr, 0xaa, smaller[i] * PAGE_SIZE);
 		ptr = bsa_heap_realloc(heap, ptr, smaller[i] * PAGE_SIZE, BSA_TEST_GFP);
 		KUNIT_ASSERT_NOT_NULL(test, ptr);

@@ -7,8 +7,6 @@
  */
 #include "attack.h"
 
-#include <linux/sizes.h>
-
 #define HEAP_ORDER	8
 #define HEAP_PAGES	BIT(HEAP_ORDER)
 
@@ -30,12 +28,7 @@ static size_t take_pages_atomic(struct bsa_heap *heap, void **ptrs)
 	return nr;
 }
 
-/* Bitmaps of small objects come back only where one may sleep. */
-static unsigned long bitmap_pages(size_t size)
-{
-	return size < 64 ? 4 * HEAP_PAGES / 64 : 0;
-}
-
+/* Bitmaps of many small objects come back only where one may sleep. */
 static void expect_pages(struct kunit *test, struct bsa_heap *heap, void **ptrs,
 			 unsigned long active, size_t size)
 {
@@ -43,8 +36,8 @@ static void expect_pages(struct kunit *test, struct bsa_heap *heap, void **ptrs,
 
 	bsa_test_set_cpu(test, 2);
 	nr = take_pages_atomic(heap, ptrs);
-	KUNIT_EXPECT_GE_MSG(test, nr + active + bitmap_pages(size), HEAP_PAGES,
-			    "%zu bytes", size);
+	active += bsa_test_bitmap_pages(size, HEAP_PAGES);
+	KUNIT_EXPECT_GE_MSG(test, nr + active, HEAP_PAGES, "%zu bytes", size);
 	bsa_test_give_back(heap, nr, ptrs);
 	bsa_test_set_cpu(test, 0);
 }
@@ -60,17 +53,16 @@ static struct bsa_heap *new_heap(struct kunit *test, void ***ptrs)
 static void pages_of_objects_freed_elsewhere_are_for_all(struct kunit *test)
 {
 	struct bsa_heap *heap;
-	unsigned long active;
 	unsigned int class;
+	size_t nr, size;
 	void **ptrs;
-	size_t nr;
 
 	for (class = 0; class < BSA_ALL_CLASSES; class++) {
+		size = attack_class_size(class);
 		heap = new_heap(test, &ptrs);
-		active = attack_slab_pages(test, heap, attack_class_size(class));
-		nr = bsa_test_take_objects(heap, attack_class_size(class), ptrs);
+		nr = bsa_test_take_objects(heap, size, ptrs);
 		free_on(test, 1, heap, nr, ptrs);
-		expect_pages(test, heap, ptrs, active, attack_class_size(class));
+		expect_pages(test, heap, ptrs, bsa_test_slab_pages(size), size);
 		KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
 	}
 }
@@ -80,20 +72,19 @@ static void pages_of_objects_freed_by_turns_are_for_all(struct kunit *test)
 {
 	unsigned int class, cpu;
 	struct bsa_heap *heap;
-	unsigned long active;
+	size_t nr, size, i;
 	void **ptrs;
-	size_t nr, i;
 
 	for (class = 0; class < BSA_ALL_CLASSES; class++) {
+		size = attack_class_size(class);
 		heap = new_heap(test, &ptrs);
-		active = attack_slab_pages(test, heap, attack_class_size(class));
-		nr = bsa_test_take_objects(heap, attack_class_size(class), ptrs);
+		nr = bsa_test_take_objects(heap, size, ptrs);
 		for (cpu = 0; cpu < 3; cpu++) {
 			bsa_test_set_cpu(test, cpu);
 			for (i = cpu; i < nr; i += 3)
 				bsa_heap_free(heap, ptrs[i]);
 		}
-		expect_pages(test, heap, ptrs, active, attack_class_size(class));
+		expect_pages(test, heap, ptrs, bsa_test_slab_pages(size), size);
 		KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
 	}
 }
@@ -109,38 +100,36 @@ static void pages_of_all_classes_are_for_all(struct kunit *test)
 
 	heap = new_heap(test, &ptrs);
 	for (class = 0; class < BSA_ALL_CLASSES; class++)
-		active += attack_slab_pages(test, heap, attack_class_size(class));
+		active += bsa_test_slab_pages(attack_class_size(class));
 	for (class = 0; refused < BSA_ALL_CLASSES; class = (class + 1) % BSA_ALL_CLASSES) {
 		ptrs[nr] = bsa_heap_alloc(heap, attack_class_size(class), BSA_TEST_GFP);
 		refused = ptrs[nr] ? 0 : refused + 1;
 		nr += !!ptrs[nr];
 	}
 	free_on(test, 1, heap, nr, ptrs);
-	expect_pages(test, heap, ptrs, active, 0);
+	expect_pages(test, heap, ptrs, active, 8);
 }
 
 /* The last free of an object says it: what is not active is not allocated. */
 static void memory_freed_elsewhere_does_not_count_as_allocated(struct kunit *test)
 {
 	struct bsa_heap *heap;
-	unsigned long active;
-	unsigned int class;
 	struct bsa_stats stats;
+	unsigned int class;
+	size_t nr, size;
 	void **ptrs;
-	size_t nr;
 
 	for (class = 0; class < BSA_ALL_CLASSES; class++) {
+		size = attack_class_size(class);
 		heap = new_heap(test, &ptrs);
-		active = attack_slab_pages(test, heap, attack_class_size(class));
-		nr = bsa_test_take_objects(heap, attack_class_size(class), ptrs);
+		nr = bsa_test_take_objects(heap, size, ptrs);
 		free_on(test, 1, heap, nr, ptrs);
 		stats = bsa_test_stats(heap);
 		/* One is active; one empty slab may stay with its owner. */
 		KUNIT_EXPECT_LE_MSG(test, stats.allocated_bytes,
-				    (2 * active +
-				     bitmap_pages(attack_class_size(class))) *
-				    PAGE_SIZE,
-				    "%zu bytes", attack_class_size(class));
+				    (2 * bsa_test_slab_pages(size) +
+				     bsa_test_bitmap_pages(size, HEAP_PAGES)) * PAGE_SIZE,
+				    "%zu bytes", size);
 		bsa_test_set_cpu(test, 0);
 		KUNIT_EXPECT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
 	}

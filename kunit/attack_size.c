@@ -81,7 +81,7 @@ static void known_sizes_of_blocks(struct kunit *test, struct bsa_heap *heap)
 
 static void size_is_never_more_than_the_compiler_knows(struct kunit *test)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_1M);
+	struct bsa_heap *heap = bsa_test_heap(test, 256 * PAGE_SIZE);
 
 	known_sizes_of_small_objects(test, heap);
 	known_sizes_of_large_objects(test, heap);
@@ -93,7 +93,7 @@ static void size_is_never_more_than_the_compiler_knows(struct kunit *test)
  */
 static void size_is_never_more_than_was_asked_for(struct kunit *test)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_1M);
+	struct bsa_heap *heap = bsa_test_heap(test, 256 * PAGE_SIZE);
 	unsigned int beyond = 0, nothing = 0;
 	size_t size, told;
 	void *ptr;
@@ -116,7 +116,7 @@ static void size_is_never_more_than_was_asked_for(struct kunit *test)
  */
 static void size_follows_bulks_and_reallocations(struct kunit *test)
 {
-	struct bsa_heap *heap = bsa_test_heap(test, SZ_1M);
+	struct bsa_heap *heap = bsa_test_heap(test, 256 * PAGE_SIZE);
 	static const u16 sizes[] = { 5, 100, 60, 129, 700, 300, 5000, 3000, 1 };
 	void *ptrs[20], *ptr = NULL;
 	unsigned int i, j, beyond;

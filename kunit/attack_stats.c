@@ -135,14 +135,14 @@ static void hammer_and_look(struct kunit *test, size_t size)
 static void statistics_are_possible_while_others_allocate(struct kunit *test)
 {
 	attack_needs_cpus(test, 2);
-	hammer_and_look(test, SZ_16M);
+	hammer_and_look(test, 4096 * PAGE_SIZE);
 }
 
 /* Allocations fail, CPUs take each other's memory, slabs come and go. */
 static void statistics_are_possible_while_memory_is_short(struct kunit *test)
 {
 	attack_needs_cpus(test, 2);
-	hammer_and_look(test, SZ_1M);
+	hammer_and_look(test, 256 * PAGE_SIZE);
 }
 
 /* One class, of which nothing but objects can be counted, all freed elsewhere. */

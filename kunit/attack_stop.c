@@ -10,7 +10,6 @@
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
-#include <linux/sizes.h>
 
 /* Room for all objects of the heaps here. */
 #define HEAP_ORDER	4
@@ -174,7 +173,8 @@ static void expect_memory_of_others(struct kunit *test, size_t size, bool pages)
 
 	stop.heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
 	/* One slab is active on CPU 0, in one an object is not free yet. */
-	least = HEAP_PAGES - 2 * attack_slab_pages(test, stop.heap, size);
+	least = HEAP_PAGES - 2 * bsa_test_slab_pages(size) -
+		bsa_test_bitmap_pages(size, HEAP_PAGES);
 	nr = bsa_test_take_objects(stop.heap, size, ptrs);
 	if (!pages)
 		least = nr - 1;

@@ -10,7 +10,6 @@
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/mount.h>
-#include <linux/sizes.h>
 
 #define HEAP_ORDER	(BSA_TEST_SLOWNESS > 1 ? 7 : 8)
 #define HEAP_PAGES	BIT(HEAP_ORDER)

@@ -19,9 +19,10 @@
 /* Everything but what makes the order of slots another one each time. */
 #define PLAIN	(BSA_DEBUG_ZONES | BSA_DEBUG_POISON | BSA_DEBUG_OWNER)
 
-static struct bsa_heap *watched(struct kunit *test, size_t size,
+static struct bsa_heap *watched(struct kunit *test, unsigned long nr_pages,
 				unsigned long flags)
 {
+	size_t size = nr_pages * PAGE_SIZE;
 	void *start = bsa_test_memory(test, size, GFP_KERNEL);
 	char name[BSA_NAME_LEN];
 	struct bsa_heap *heap;
@@ -109,7 +110,7 @@ static const u16 sizes[] = {
 
 static void debug_finds_writes_behind(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	unsigned int i, by, n = 0;
 	u8 *ptr;
 
@@ -134,7 +135,7 @@ static void debug_finds_writes_behind(struct kunit *test)
 
 static void debug_finds_writes_before(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	unsigned int i, by, n = 0;
 	u8 *ptr, *other;
 
@@ -163,7 +164,7 @@ static void debug_finds_writes_before(struct kunit *test)
 
 static void debug_finds_nothing_where_nothing_is(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 256, BSA_DEBUG_ALL);
 	unsigned int i, j;
 	void *ptr;
 
@@ -185,7 +186,7 @@ static void debug_finds_nothing_where_nothing_is(struct kunit *test)
 
 static void debug_realloc_moves_the_red_zone(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	static const u16 from[] = { 100, 2000, 9000 };
 	unsigned int i, n = 0;
 	u8 *ptr, *moved;
@@ -229,7 +230,7 @@ static void debug_realloc_moves_the_red_zone(struct kunit *test)
 
 static void debug_keeps_alignments(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 256, BSA_DEBUG_ALL);
 	size_t size, align;
 	void *ptr, *two;
 
@@ -258,8 +259,8 @@ static void debug_keeps_alignments(struct kunit *test)
 
 static void debug_finds_writes_after_free(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
-	void **ptrs = bsa_test_array(test, 1024);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
+	void **ptrs = bsa_test_array(test, BSA_MAX_OBJECTS);
 	unsigned int i, by, nr, n = 0;
 	u8 *ptr;
 
@@ -270,7 +271,7 @@ static void debug_finds_writes_after_free(struct kunit *test)
 			scribble(ptr, by);
 			KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 1);
 			/* Until it is handed out again. */
-			for (nr = 0; nr < 1024; ) {
+			for (nr = 0; nr < BSA_MAX_OBJECTS; ) {
 				ptrs[nr] = get(test, heap, max(sizes[i], 8));
 				if (ptrs[nr++] == ptr)
 					break;
@@ -289,7 +290,7 @@ static void debug_finds_writes_after_free(struct kunit *test)
 
 static void debug_finds_writes_behind_what_is_free(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	u8 *ptr = debug_allocates(test, heap, 100), *other = get(test, heap, 100);
 
 	/* In the middle of it, and in the red zone at its end. */
@@ -308,7 +309,7 @@ static void debug_finds_writes_behind_what_is_free(struct kunit *test)
 
 static void debug_finds_writes_to_freed_pages(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	struct bsa_stats stats = bsa_test_stats(heap);
 	void **pages = bsa_test_array(test, stats.total_pages + 1);
 	unsigned int by, nr, n = 0;
@@ -332,7 +333,7 @@ static void debug_finds_writes_to_freed_pages(struct kunit *test)
 static void debug_memory_shows_what_it_is(struct kunit *test)
 {
 	u8 fresh = want_init_on_alloc(BSA_TEST_GFP) ? 0 : BSA_BYTE_FRESH;
-	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 256, BSA_DEBUG_ALL);
 	unsigned int i;
 	u8 *ptr;
 
@@ -363,7 +364,7 @@ static void debug_double_free_names_everybody(struct kunit *test)
 	u8 *ptr;
 
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
-		heap = watched(test, SZ_1M, flags[f]);
+		heap = watched(test, 256, flags[f]);
 		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 			ptr = debug_allocates(test, heap, sizes[i]);
 			debug_frees(heap, ptr);
@@ -381,7 +382,7 @@ static void debug_double_free_names_everybody(struct kunit *test)
 
 static void debug_free_of_the_inside_names_the_owner(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 256, BSA_DEBUG_ALL);
 	unsigned int i;
 	u8 *ptr;
 
@@ -399,7 +400,7 @@ static void debug_free_of_the_inside_names_the_owner(struct kunit *test)
 
 static void debug_objects_are_listed_by_call_chain(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 256, BSA_DEBUG_ALL);
 	struct seq_file m = { .size = SZ_16K };
 	unsigned long chain[8];
 	void *ptrs[8];
@@ -435,7 +436,7 @@ static void debug_objects_are_listed_by_call_chain(struct kunit *test)
 static void validate_names_the_owner_of_what_is_overwritten(struct kunit *test)
 {
 	static const u16 written[] = { 100, 3000, 12288 };
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	struct seq_file m = { .size = SZ_16K };
 	unsigned int i;
 	u8 *ptr;
@@ -466,7 +467,7 @@ static void validate_names_the_owner_of_what_is_overwritten(struct kunit *test)
 /* What is known about an object lies behind it. */
 static void debug_finds_overwritten_records(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	struct bsa_object object;
 	struct bsa_record saved;
 	u8 *ptr = debug_allocates(test, heap, 100);
@@ -494,9 +495,9 @@ static void debug_finds_overwritten_records(struct kunit *test)
  */
 static void debug_finds_writes_to_slots_of_former_slabs(struct kunit *test)
 {
-	static const u16 next[] = { 8, 250, 300, 600, 1200, 4096 };
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
-	void **ptrs = bsa_test_array(test, 8192);
+	static const u32 next[] = { 8, 250, 300, 600, 1200, PAGE_SIZE };
+	struct bsa_heap *heap = watched(test, 64, PLAIN);
+	void **ptrs = bsa_test_array(test, 64 * PAGE_SIZE / 64);
 	unsigned int i, nr, n = 0;
 	u8 *ptr;
 
@@ -547,7 +548,7 @@ static unsigned long leave(struct bsa_heap *heap, struct module *module)
 
 static void debug_only_owners_are_named(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	struct module *driver = act_as(test, "driver", debug_allocates);
 	struct module *user = act_as(test, "user", debug_only_owners_are_named);
 	struct module *other = act_as(test, "other", debug_frees);
@@ -562,7 +563,7 @@ static void debug_only_owners_are_named(struct kunit *test)
 
 static void debug_modules_at_one_address_are_told_apart(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	struct seq_file m = { .size = SZ_16K };
 	struct module *module;
 	void *ptr, *two;
@@ -609,8 +610,8 @@ static void debug_modules_at_one_address_are_told_apart(struct kunit *test)
 
 static void reports_are_counted_by_kind(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, 0);
-	struct bsa_heap *other = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, 0);
+	struct bsa_heap *other = watched(test, 256, PLAIN);
 	u8 *ptr = get(test, heap, 100);
 	unsigned int i;
 
@@ -655,7 +656,7 @@ static enum hrtimer_restart look_at_report(struct hrtimer *timer)
 
 static void debug_reports_with_interrupts_on(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, PLAIN);
+	struct bsa_heap *heap = watched(test, 256, PLAIN);
 	void *ptrs[NR_DAMAGED];
 	unsigned int i;
 
@@ -701,7 +702,7 @@ static void misuse_in_irq(void *data)
 static void debug_works_in_hard_interrupts(struct kunit *test)
 {
 	struct irq_misuse misuse = {
-		.heap = watched(test, SZ_1M, BSA_DEBUG_ALL),
+		.heap = watched(test, 256, BSA_DEBUG_ALL),
 	};
 
 	bsa_test_call_in_irq(test, misuse_in_irq, &misuse);
@@ -736,17 +737,20 @@ static unsigned int reused_after(struct kunit *test, struct bsa_heap *heap)
 
 static void debug_quarantine_delays_reuse(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_2M, PLAIN);
+	struct bsa_heap *heap = watched(test, 512, PLAIN);
+	void *ptr = get(test, heap, 100);
+	unsigned int nr = bsa_slab_capacity(bsa_page_of(ptr));
 
-	/* A slab has 64 such objects; without quarantine they take turns. */
-	KUNIT_EXPECT_LE(test, reused_after(test, heap), 64U);
-	heap = watched(test, SZ_2M, PLAIN | BSA_DEBUG_QUARANTINE);
+	/* Those of a slab take turns without quarantine. */
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_LE(test, reused_after(test, heap), nr);
+	heap = watched(test, 512, PLAIN | BSA_DEBUG_QUARANTINE);
 	KUNIT_EXPECT_EQ(test, reused_after(test, heap), 1024U);
 }
 
 static void debug_quarantine_is_bounded(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_4M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 1024, BSA_DEBUG_ALL);
 	size_t max = bsa_heap_managed_bytes(heap) / BSA_QUARANTINE_PART;
 	struct bsa_debug *debug = heap->debug;
 	unsigned int i, most = 0;
@@ -770,7 +774,7 @@ static void debug_quarantine_is_bounded(struct kunit *test)
 
 static void debug_quarantine_gives_way_under_pressure(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_2M, BSA_DEBUG_ALL);
+	struct bsa_heap *heap = watched(test, 512, BSA_DEBUG_ALL);
 	unsigned long pages = bsa_heap_nr_pages(heap);
 	unsigned int i;
 
@@ -785,8 +789,8 @@ static void debug_quarantine_gives_way_under_pressure(struct kunit *test)
 
 static void debug_random_slots_differ(struct kunit *test)
 {
-	struct bsa_heap *plain = watched(test, SZ_1M, PLAIN);
-	struct bsa_heap *random = watched(test, SZ_1M, BSA_DEBUG_ALL);
+	struct bsa_heap *plain = watched(test, 256, PLAIN);
+	struct bsa_heap *random = watched(test, 256, BSA_DEBUG_ALL);
 	unsigned int i, down_plain = 0, down_random = 0;
 	void *a[60], *b[60];
 
@@ -828,7 +832,7 @@ static void debug_letters_work_alone(struct kunit *test)
 
 	prandom_seed_state(&rnd, 1);
 	for (flag = 0; flag < 5; flag++) {
-		heap = watched(test, SZ_2M, BIT(flag));
+		heap = watched(test, 512, BIT(flag));
 		for (i = 0; i < 4000; i++) {
 			at = prandom_u32_state(&rnd) % 256;
 			if (ptrs[at]) {
@@ -871,10 +875,11 @@ static void damage(struct kunit *test, struct bsa_heap *heap, const char *what,
 	damage(test, heap, #lvalue, &(lvalue), sizeof(lvalue), \
 	       (unsigned long)(value))
 
-/* A heap that has slabs of every state, and a queue. */
+/* A heap that has slabs of every state, and a queue. Each slab has @nr objects. */
 struct picture {
 	struct bsa_heap *heap;
 	void **ptrs;
+	unsigned int nr;
 	struct bsa_page *active;
 	struct bsa_page *full;
 	struct bsa_page *partial;
@@ -885,28 +890,26 @@ struct picture {
 
 static void draw(struct kunit *test, struct picture *picture)
 {
+	unsigned int nr = bsa_test_capacity(64), i;
 	struct bsa_heap *heap;
 	void **ptrs;
-	int i;
 
 	if (want_init_on_free())
 		kunit_skip(test, "frees do not go into slabs at once");
 	memset(picture, 0, sizeof(*picture));
-	heap = watched(test, SZ_1M, 0);
-	ptrs = bsa_test_array(test, 5 * 64 + 2);
-	for (i = 0; i < 4 * 64 + 1; i++)
+	heap = watched(test, 256, 0);
+	ptrs = bsa_test_array(test, 4 * nr + 1);
+	for (i = 0; i < 4 * nr + 1; i++)
 		ptrs[i] = get(test, heap, 64);
 	picture->heap = heap;
 	picture->ptrs = ptrs;
+	picture->nr = nr;
 	picture->full = bsa_page_of(ptrs[0]);
-	picture->partial = bsa_page_of(ptrs[64]);
-	picture->empty = bsa_page_of(ptrs[128]);
-	picture->active = bsa_page_of(ptrs[256]);
-	for (i = 64; i < 74; i++) {
-		bsa_heap_free(heap, ptrs[i]);
-		ptrs[i] = NULL;
-	}
-	bsa_test_give_back(heap, 64, ptrs + 128);
+	picture->partial = bsa_page_of(ptrs[nr]);
+	picture->empty = bsa_page_of(ptrs[2 * nr]);
+	picture->active = bsa_page_of(ptrs[4 * nr]);
+	bsa_test_give_back(heap, 10, ptrs + nr);
+	bsa_test_give_back(heap, nr, ptrs + 2 * nr);
 	picture->class = &per_cpu_ptr(heap->cpu, 0)->slabs.class[3];
 	picture->shelf = &per_cpu_ptr(heap->cpu, 0)->slabs.shelf[3];
 
@@ -928,10 +931,10 @@ static void validate_finds_damaged_slabs(struct kunit *test)
 		slab = i == 0 ? p.partial : i == 1 ? p.full : p.active;
 		/* Of an active one nobody can tell. */
 		if (slab != p.active)
-			DAMAGE(test, p.heap, slab->free0,
-			       slab->free0 ^ BIT(20));
-		DAMAGE(test, p.heap, slab->remote0,
-		       slab->remote0 ^ BIT(20));
+			DAMAGE(test, p.heap, slab->free[0],
+			       slab->free[0] ^ BIT(20));
+		DAMAGE(test, p.heap, slab->free[BSA_REMOTE],
+		       slab->free[BSA_REMOTE] ^ BIT(20));
 		DAMAGE(test, p.heap, slab->bits, slab->bits - 1);
 		DAMAGE(test, p.heap, slab->owner, slab->owner ^ BSA_OWNER_FULL);
 		DAMAGE(test, p.heap, slab->class, slab->class + 1);
@@ -949,8 +952,8 @@ static void validate_finds_damaged_slabs(struct kunit *test)
 		DAMAGE(test, p.heap, slab->state, BSA_PAGE_NONE);
 		DAMAGE(test, p.heap, slab->state, 99);
 	}
-	DAMAGE(test, p.heap, p.empty->free0, 1);
-	bsa_test_give_back(p.heap, 257, p.ptrs);
+	DAMAGE(test, p.heap, p.empty->free[0], 1);
+	bsa_test_give_back(p.heap, 4 * p.nr + 1, p.ptrs);
 }
 
 static void validate_finds_damaged_lists(struct kunit *test)
@@ -971,7 +974,7 @@ static void validate_finds_damaged_lists(struct kunit *test)
 	/* Whoever reads debugfs meanwhile looks there, too. */
 	DAMAGE(test, p.heap, class->active, &stray);
 	DAMAGE(test, p.heap, class->base, class->base + 64);
-	DAMAGE(test, p.heap, class->word, &p.partial->free0);
+	DAMAGE(test, p.heap, class->word, p.partial->free);
 	DAMAGE(test, p.heap, class->unit, 128);
 	DAMAGE(test, p.heap, class->allocs, class->allocs + 1);
 	DAMAGE(test, p.heap, p.shelf->partial.next, &p.shelf->partial);
@@ -982,12 +985,12 @@ static void validate_finds_damaged_lists(struct kunit *test)
 	DAMAGE(test, p.heap, c->slabs.idle, c->slabs.idle - 1);
 	DAMAGE(test, p.heap, c->remote_frees, c->remote_frees + 1);
 	DAMAGE(test, p.heap, c->slabs.class[bsa_size_class(64)].frees, 0);
-	bsa_test_give_back(p.heap, 257, p.ptrs);
+	bsa_test_give_back(p.heap, 4 * p.nr + 1, p.ptrs);
 }
 
 static void validate_finds_damaged_bitmaps(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, 0);
+	struct bsa_heap *heap = watched(test, 256, 0);
 	struct bsa_page *page, *slab, *third;
 	u8 *guard;
 	void *ptr = get(test, heap, 8);
@@ -1017,8 +1020,9 @@ static void validate_finds_damaged_bitmaps(struct kunit *test)
 	guard = (void *)heap->buddy.section[0]->range.start;
 	DAMAGE(test, heap, guard[-1], 0xff);
 	DAMAGE(test, heap, guard[-(long)PAGE_SIZE], 0);
-	DAMAGE(test, heap, third->free0, third->free0 | BIT(1));
-	DAMAGE(test, heap, third->remote0, third->remote0 & ~BIT(1));
+	DAMAGE(test, heap, third->free[0], third->free[0] | BIT(1));
+	DAMAGE(test, heap, third->free[BSA_REMOTE],
+	       third->free[BSA_REMOTE] & ~BIT(1));
 	bsa_heap_free(heap, ptr);
 	bsa_heap_free(heap, other);
 	bsa_heap_free(heap, large);
@@ -1026,7 +1030,7 @@ static void validate_finds_damaged_bitmaps(struct kunit *test)
 
 static void validate_finds_damaged_pages(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, 0);
+	struct bsa_heap *heap = watched(test, 256, 0);
 	struct bsa_buddy *buddy = &heap->buddy;
 	struct bsa_section *section = buddy->section[0];
 	void *ptr = get(test, heap, 4 * PAGE_SIZE);
@@ -1086,7 +1090,7 @@ static void validate_finds_damaged_pages(struct kunit *test)
 static void validate_finds_a_block_that_nobody_has(struct kunit *test)
 {
 	static const struct bsa_page_request req = {};
-	struct bsa_heap *heap = watched(test, SZ_1M, 0);
+	struct bsa_heap *heap = watched(test, 256, 0);
 	struct bsa_page *page = bsa_buddy_alloc(&heap->buddy, &req);
 
 	/* Only if the heap is said to be quiet: it may be on its way. */
@@ -1098,7 +1102,7 @@ static void validate_finds_a_block_that_nobody_has(struct kunit *test)
 
 static void validate_tells_what_there_is(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_1M, 0);
+	struct bsa_heap *heap = watched(test, 256, 0);
 	struct seq_file m = { .size = SZ_4K };
 	void *ptr = get(test, heap, 64);
 
@@ -1128,7 +1132,7 @@ static unsigned long nr_stops(unsigned int cpu)
 
 static void validate_stops_others_for_few_pages_at_a_time(struct kunit *test)
 {
-	struct bsa_heap *heap = watched(test, SZ_4M, 0);
+	struct bsa_heap *heap = watched(test, 1024, 0);
 	unsigned long pages = bsa_heap_nr_pages(heap), before;
 
 	bsa_test_needs_cpus(test, 2);
@@ -1147,7 +1151,7 @@ static void validate_stops_others_for_few_pages_at_a_time(struct kunit *test)
 static void size_of_an_object_is_no_more_than_was_asked_for(struct kunit *test)
 {
 #ifdef CONFIG_KASAN_GENERIC
-	struct bsa_heap *heap = watched(test, SZ_1M, 0);
+	struct bsa_heap *heap = watched(test, 256, 0);
 	unsigned int i;
 	u8 *ptr;
 

@@ -102,7 +102,8 @@ static void what_is_no_heap_is_not_destroyed(struct kunit *test)
  */
 static void abandoned_heap_leaves_its_name_to_another(struct kunit *test)
 {
-	struct bsa_heap *heap = bsa_heap_create("left", SZ_256K, NUMA_NO_NODE);
+	size_t size = 64 * PAGE_SIZE;
+	struct bsa_heap *heap = bsa_heap_create("left", size, NUMA_NO_NODE);
 	void *object, *pages;
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
@@ -118,7 +119,7 @@ static void abandoned_heap_leaves_its_name_to_another(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, bsa_heap_find("left"));
 	KUNIT_EXPECT_EQ(test, bsa_heap_abandon(heap), -EINVAL);
 	KUNIT_EXPECT_EQ(test, bsa_heap_destroy(heap), -EINVAL);
-	KUNIT_EXPECT_PTR_NE(test, create(test, "left", SZ_256K), heap);
+	KUNIT_EXPECT_PTR_NE(test, create(test, "left", size), heap);
 
 	memset(object, 0xff, 64);
 	memset(pages, 0xff, 4 * PAGE_SIZE);
@@ -250,7 +251,7 @@ static void blocks_of_the_kernel_are_restored(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	for (round = 0; round < 2; round++) {
-		heap = bsa_test_heap_in(test, page_address(page), SZ_128K);
+		heap = bsa_test_heap_in(test, page_address(page), 32 * PAGE_SIZE);
 		if (round)
 			expect_pages_to_stay(test, heap);
 		KUNIT_ASSERT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
@@ -267,7 +268,7 @@ static void blocks_of_the_kernel_are_restored(struct kunit *test)
 static void pages_of_all_kinds_of_regions_are_restored(struct kunit *test)
 {
 	struct page *page = alloc_pages(GFP_KERNEL | __GFP_COMP, 5);
-	void *slab = kmalloc(SZ_8K, GFP_KERNEL);
+	void *slab = kmalloc(2 * PAGE_SIZE, GFP_KERNEL);
 	struct bsa_heap *heap;
 	unsigned int i;
 	int refs;
@@ -275,9 +276,9 @@ static void pages_of_all_kinds_of_regions_are_restored(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	KUNIT_ASSERT_NOT_NULL(test, slab);
 	refs = page_count(virt_to_page(slab));
-	heap = bsa_test_heap_in(test, page_address(page), SZ_128K);
+	heap = bsa_test_heap_in(test, page_address(page), 32 * PAGE_SIZE);
 	/* Too small a region, so it is refused, and nothing is different. */
-	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, slab, SZ_8K), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bsa_heap_add_region(heap, slab, 2 * PAGE_SIZE), -EINVAL);
 	KUNIT_EXPECT_EQ(test, page_count(virt_to_page(slab)), refs);
 	for (i = 0; i < 32; i++)
 		put_page(page + i);

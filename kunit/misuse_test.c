@@ -17,9 +17,9 @@
 
 static struct bsa_heap *new_heap(struct kunit *test)
 {
-	void *start = bsa_test_memory(test, SZ_512K, GFP_KERNEL);
+	size_t size = 128 * PAGE_SIZE;
 
-	return bsa_test_heap_in(test, start, SZ_512K);
+	return bsa_test_heap_in(test, bsa_test_memory(test, size, GFP_KERNEL), size);
 }
 
 static void *get(struct kunit *test, struct bsa_heap *heap, size_t size)
@@ -197,7 +197,7 @@ static void misuse_memory_of_a_heap_that_is_gone_is_refused(struct kunit *test)
 	struct bsa_heap *heap = new_heap(test);
 	struct bsa_heap *gone = new_heap(test);
 	void *object = get(test, gone, 64);
-	void *block = get(test, gone, 8192);
+	void *block = get(test, gone, 2 * PAGE_SIZE);
 
 	bsa_heap_free(gone, object);
 	bsa_heap_free(gone, block);
@@ -291,16 +291,16 @@ static void misuse_neighbours_never_allocated_are_refused(struct kunit *test)
 	void *obj = get(test, heap, 64);
 	struct bsa_page *slab = bsa_page_of(obj);
 	u8 *base = PTR_ALIGN_DOWN(obj, PAGE_SIZE);
-	int i;
+	unsigned int i, nr = bsa_test_capacity(64);
 
-	/* 63 objects of the slab that nobody has. */
-	KUNIT_ASSERT_EQ(test, bsa_slab_capacity(slab), 64U);
-	for (i = 0; i < 64; i++)
+	/* The other objects of the slab, which nobody has. */
+	KUNIT_ASSERT_EQ(test, bsa_slab_capacity(slab), nr);
+	for (i = 0; i < nr; i++)
 		if (base + i * 64 != obj)
 			expect_refused(test, heap, base + i * 64);
 	/* And a page that nobody has. */
 	bsa_heap_free(heap, get(test, heap, PAGE_SIZE));
-	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refused_frees, 63);
+	KUNIT_EXPECT_EQ(test, bsa_test_stats(heap).refused_frees, nr - 1);
 	bsa_heap_free(heap, obj);
 	expect_working(test, heap);
 }
@@ -394,12 +394,12 @@ static void misuse_remote_double_free_before_the_drain_is_refused(struct kunit *
 static void misuse_remote_double_free_after_the_drain_is_refused(struct kunit *test)
 {
 	struct bsa_heap *heap = new_heap(test);
-	void *ptrs[64], *obj;
+	unsigned int i, nr = bsa_test_capacity(64);
+	void **ptrs = bsa_test_array(test, nr), *obj;
 	struct bsa_page *slab;
-	int i;
 
 	/* Two objects of a full slab are freed elsewhere and taken over. */
-	for (i = 0; i < 64; i++)
+	for (i = 0; i < nr; i++)
 		ptrs[i] = get(test, heap, 64);
 	slab = bsa_page_of(ptrs[0]);
 	bsa_test_set_cpu(test, 1);
@@ -417,7 +417,7 @@ static void misuse_remote_double_free_after_the_drain_is_refused(struct kunit *t
 	bsa_test_set_cpu(test, 0);
 	expect_refused(test, heap, ptrs[i]);
 	ptrs[i] = NULL;
-	bsa_test_give_back(heap, 64, ptrs);
+	bsa_test_give_back(heap, nr, ptrs);
 	expect_working(test, heap);
 }
 
@@ -514,7 +514,7 @@ static void misuse_double_free_by_owner_and_other_at_once_is_refused(struct kuni
 static void misuse_free_into_the_wrong_heap_is_refused(struct kunit *test)
 {
 	struct bsa_heap *heap = new_heap(test), *other = new_heap(test);
-	void *object = get(test, heap, 64), *block = get(test, heap, 8192);
+	void *object = get(test, heap, 64), *block = get(test, heap, 2 * PAGE_SIZE);
 	struct bsa_stats before = bsa_test_stats(heap);
 
 	expect_refused(test, other, object);
@@ -588,7 +588,7 @@ static void misuse_bulk_free_refuses_only_what_is_bad(struct kunit *test)
 static void misuse_size_of_what_is_not_live_is_zero(struct kunit *test)
 {
 	struct bsa_heap *heap = new_heap(test), *other = new_heap(test);
-	void *object = get(test, heap, 64), *block = get(test, heap, 8192);
+	void *object = get(test, heap, 64), *block = get(test, heap, 2 * PAGE_SIZE);
 	int stack;
 
 	KUNIT_EXPECT_EQ(test, bsa_heap_size(heap, &stack), 0);
@@ -617,7 +617,7 @@ static void misuse_size_of_what_is_not_live_is_zero(struct kunit *test)
 static void misuse_realloc_of_what_is_not_live_is_refused(struct kunit *test)
 {
 	struct bsa_heap *heap = new_heap(test), *other = new_heap(test);
-	void *object = get(test, heap, 64), *block = get(test, heap, 8192);
+	void *object = get(test, heap, 64), *block = get(test, heap, 2 * PAGE_SIZE);
 	void *bad[] = {
 		&bad, object + 8, block + PAGE_SIZE, (void *)-1UL,
 		(void *)PAGE_SIZE,

@@ -302,7 +302,7 @@ static void *stress_memory(struct kunit *test, size_t size)
 	return bsa_test_array(test, DIV_ROUND_UP(size, sizeof(void *)));
 }
 
-/* Every test has a heap of 8 MiB in two sections, one of them in low memory. */
+/* Every test has a heap of 2048 pages in two sections, one of them in low memory. */
 static int stress_init(struct kunit *test)
 {
 	void *low;
@@ -311,9 +311,9 @@ static int stress_init(struct kunit *test)
 	err = bsa_test_init(test);
 	if (err)
 		return err;
-	low = bsa_test_low_memory(test, SZ_2M);
-	crew.heap = bsa_test_heap(test, SZ_4M + SZ_2M);
-	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(crew.heap, low, SZ_2M), 0);
+	low = bsa_test_low_memory(test, 512 * PAGE_SIZE);
+	crew.heap = bsa_test_heap(test, 1536 * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, bsa_heap_add_region(crew.heap, low, 512 * PAGE_SIZE), 0);
 	crew.largest = largest_block();
 	KUNIT_ASSERT_GT(test, crew.largest, 0);
 	return 0;
@@ -345,7 +345,7 @@ static void stress_exit(struct kunit *test)
 
 #define NR_SLOTS	3072
 #define NR_SHARED	768
-#define MAX_SIZE	SZ_16K
+#define MAX_SIZE	(4 * PAGE_SIZE)
 #define MAX_BULK	16
 #define TIDE		4096	/* operations from growing to shrinking */
 #define OPS_AT_ONCE	1000000UL
@@ -496,7 +496,7 @@ static void allocate(struct player *p, struct slot *slot)
 	switch (below(p, 10)) {
 	case 0:
 	case 1:
-		align = 1UL << below(p, 15);
+		align = 1UL << below(p, ilog2(MAX_SIZE) + 1);
 		want = max(size, align);
 		ptr = bsa_heap_alloc_aligned(crew.heap, size, align, gfp);
 		break;
@@ -815,7 +815,7 @@ static void random_operations_agree_with_a_model(struct kunit *test)
 
 #define RING_SIZE	256
 #define RING_OBJECTS	100000
-#define RING_BYTES	256
+#define RING_BYTES	min_t(size_t, PAGE_SIZE / 16, BSA_MAX_OBJECT)
 
 struct ring {
 	void *object[RING_SIZE];
@@ -876,7 +876,7 @@ static void pass_objects_on(struct worker *w)
 		consume(w, crew.data);
 }
 
-/* One CPU only allocates, another only frees, 25 MB through a heap of 8 MiB. */
+/* One CPU only allocates, another only frees: more than the heap has. */
 static void objects_freed_elsewhere_come_back_to_their_owner(struct kunit *test)
 {
 	struct ring *ring = stress_memory(test, sizeof(*ring));
@@ -965,7 +965,7 @@ static void exhausted_heap_recovers_to_the_page(struct kunit *test)
  */
 
 #define FLUSHES		100
-#define FLUSH_BYTES	64
+#define FLUSH_BYTES	(PAGE_SIZE / 64)
 
 /**
  * struct crowd - workers that fill a heap
@@ -1461,7 +1461,7 @@ static void objects_freed_in_nmi_wait_for_no_lock(struct kunit *test)
 	struct bsa_cpu *c = per_cpu_ptr(crew.heap->cpu, 0);
 	struct bsa_stats stats, before = bsa_test_stats(crew.heap);
 	unsigned int round, i, nr, local = 0;
-	void *objs[65];
+	void **objs = bsa_test_array(test, BSA_MAX_OBJECTS + 1);
 
 	bsa_test_start_contexts(test, free_object_in_nmi, BIT(BSA_NMI));
 	for (round = 0; round < 2; round++) {
@@ -1530,8 +1530,8 @@ static void walk_bulks(void **objs)
 	bsa_heap_free_bulk(crew.heap, nr, objs);
 	bsa_step_end();
 	for (i = 0; i < nr_walked(); i++)
-		objs[i] = bsa_heap_alloc_pages_lowmem(crew.heap, 1, SZ_16K,
-						      GFP_ATOMIC);
+		objs[i] = bsa_heap_alloc_pages_lowmem(crew.heap, 1,
+						      4 * PAGE_SIZE, GFP_ATOMIC);
 	bsa_step_begin();
 	bsa_heap_free_bulk(crew.heap, nr_walked(), objs);
 	bsa_step_end();
@@ -1802,9 +1802,9 @@ static void overtake(struct kunit *test, unsigned int cpu, size_t size,
 		     size_t other_size)
 {
 	struct overtaken o = {
-		.heap = bsa_test_heap(test, SZ_32K),
+		.heap = bsa_test_heap(test, 8 * PAGE_SIZE),
 	};
-	void **ptrs = stress_memory(test, SZ_32K / 16 * sizeof(*ptrs));
+	void **ptrs = bsa_test_array(test, 8 * PAGE_SIZE / 16);
 	unsigned long refused;
 	unsigned int nr, taken = 0;
 	bool got, over, in_time;
@@ -1869,7 +1869,7 @@ static void second_free_may_be_overtaken_at_every_instruction(struct kunit *test
  */
 
 #define ESTATE_OBJECTS	4096
-#define ESTATE_BYTES	64
+#define ESTATE_BYTES	(PAGE_SIZE / 64)
 
 /**
  * struct estate - what the CPU that goes offline leaves behind
@@ -2036,7 +2036,7 @@ static void cpus_come_and_go_under_load(struct kunit *test)
 	bsa_test_needs_cpus(test, 2);
 	bsa_test_needs_hotplug(test);
 	t->heap[0] = crew.heap;
-	t->heap[1] = bsa_test_heap(test, SZ_4M);
+	t->heap[1] = bsa_test_heap(test, 1024 * PAGE_SIZE);
 	crew.data = t;
 	start_workers(test, cpu_online_mask, exchange_in_traffic);
 	for (round = 0; round < TRAFFIC_ROUNDS; round++) {

@@ -186,15 +186,13 @@ static size_t size_of_kind(unsigned int kind)
 
 static void fill(struct arena *a, unsigned int kind)
 {
-	unsigned int one, refused = 0;
+	unsigned long left = kind == ALL_KINDS ? BIT(NR_KINDS) - 1 : BIT(kind);
+	unsigned int one;
 
-	if (kind != ALL_KINDS) {
-		while (take(a, size_of_kind(kind)))
-			;
-		return;
-	}
-	for (one = 0; refused < NR_KINDS; one = (one + 1) % NR_KINDS)
-		refused = take(a, size_of_kind(one)) ? 0 : refused + 1;
+	while (left)
+		for_each_set_bit(one, &left, NR_KINDS)
+			if (!take(a, size_of_kind(one)))
+				left &= ~BIT(one);
 }
 
 /*

@@ -292,18 +292,19 @@ static void attack_trim_exit(struct kunit *test)
 
 static void heap_may_go_while_its_trim_file_is_written(struct kunit *test)
 {
-	void **ptrs = bsa_test_array(test, HEAP_PAGES * PAGE_SIZE / 512 + 1);
+	size_t nr, size = HEAP_PAGES * PAGE_SIZE;
+	void **ptrs = bsa_test_array(test, size / 512 + 1);
+	void *region = bsa_test_memory(test, size, GFP_KERNEL);
 	struct task_struct *task;
 	struct bsa_heap *heap;
 	struct file *file;
 	unsigned int i;
-	size_t nr;
 	int err;
 
 	attack_needs_cpus(test, 3);
 	smp_call_function_single(1, start_timer, NULL, true);
 	for (i = 0; i < 200 / BSA_TEST_SLOWNESS; i++) {
-		heap = bsa_test_heap_of_one_block(test, HEAP_ORDER);
+		heap = bsa_test_heap_in(test, region, size);
 		file = open_trim_file(test, heap);
 		/* Both have to look for what was freed. */
 		nr = bsa_test_take_objects(heap, 512, ptrs);

@@ -36,11 +36,15 @@ refused() {
 	fi
 }
 
+# Bytes of a page.
+page=$(stat -f -c %s /proc)
+
 # The pages that are free, or that the kernel's own caches hold: the lists of
 # each CPU and the slabs. It goes up and down by a hundred or so.
 free_pages() {
-	awk '$1 == "nr_free_pages" || $1 == "count:" { pages += $2 }
-	     $1 == "Slab:" { pages += $2 / 4 }
+	awk -v kb=$((page / 1024)) '
+	     $1 == "nr_free_pages" || $1 == "count:" { pages += $2 }
+	     $1 == "Slab:" { pages += $2 / kb }
 	     END { print pages }' /proc/zoneinfo /proc/meminfo
 }
 
@@ -138,8 +142,9 @@ leaked_memory_stays_reserved() {
 		'leak: was never destroyed' || return
 	now=$(free_pages_samples | tail -n 1)
 	lost=$((before - now))
+	wanted=$((17 * 1024 * 1024 / page))
 	echo "$lost pages stay reserved"
-	[ $lost -ge 4300 ] && [ $lost -lt 4600 ]
+	[ $lost -ge $((wanted - wanted / 80)) ] && [ $lost -lt $((wanted + 250)) ]
 }
 
 # The kernel complains, and more loudly than a good run may; it does so for the log
@@ -321,7 +326,7 @@ who_leaked_is_named() {
 		'default: 3 objects, 300 bytes, ' \
 		'default:      code of bsa_leak that is gone$' \
 		'leak: bsa_leak is gone, and has not freed this:' \
-		'leak: 1 objects, 8192 bytes, ' \
+		"leak: 1 objects, $((2 * page)) bytes, " \
 		'leak:      keep_pages+.* \[bsa_leak\]$' || return
 	dmesg -c >/dev/null
 	rmmod bsa

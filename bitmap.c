@@ -21,6 +21,7 @@
  */
 #include <bsa/bitmap.h>
 #include <bsa/compat.h>
+#include <bsa/debug.h>
 #include <bsa/tools.h>
 #include <linux/rcupdate.h>
 
@@ -53,6 +54,9 @@ static struct bsa_page *new_block(struct bsa_buddy *buddy)
 
 	if (!block)
 		return NULL;
+	/* Only heaps with debug= have records. */
+	if (unlikely(buddy->side_size))
+		bsa_check_taken(container_of(buddy, struct bsa_heap, buddy), block);
 	bsa_fill(guard_page(buddy, block, false), BSA_GUARD_BYTE, PAGE_SIZE);
 	bsa_fill(guard_page(buddy, block, true), BSA_GUARD_BYTE, PAGE_SIZE);
 	bsa_unpoison(bsa_bitmaps(buddy, block), BSA_BITMAP_PAGES * PAGE_SIZE,

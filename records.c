@@ -399,6 +399,20 @@ void bsa_check_fresh(const struct bsa_object *object, unsigned long caller)
 }
 
 /*
+ * The allocator takes a block for itself, and writes to it what no record tells of.
+ * Preemption is off.
+ */
+void bsa_check_taken(struct bsa_heap *heap, struct bsa_page *block)
+{
+	void *start = bsa_page_address(&heap->buddy, block);
+	struct bsa_object object;
+
+	set_object(&object, heap, start, PAGE_SIZE << block->order,
+		   side_of(heap, start));
+	bsa_check_fresh(&object, _RET_IP_);
+}
+
+/*
  * What the caller has claimed is free from here on: no byte of it is as it was. Any page
  * of a block may be part of another one next, so each gets the record.
  */

@@ -330,6 +330,20 @@ static void debug_finds_writes_to_freed_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, found_any(heap), n);
 }
 
+/* All pages were a caller's; some become the bitmaps of slabs, where a page is large. */
+static void debug_finds_nothing_in_pages_of_bitmaps(struct kunit *test)
+{
+	struct bsa_heap *heap = watched(test, 64, PLAIN);
+	unsigned long pages = bsa_test_count_free_pages(test, heap);
+	void *ptr = get(test, heap, 8);
+
+	KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 0);
+	bsa_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, bsa_test_count_free_pages(test, heap), pages);
+	KUNIT_EXPECT_EQ(test, bsa_validate(heap, NULL, true), 0);
+	KUNIT_EXPECT_EQ(test, found_any(heap), 0);
+}
+
 static void debug_memory_shows_what_it_is(struct kunit *test)
 {
 	u8 fresh = want_init_on_alloc(BSA_TEST_GFP) ? 0 : BSA_BYTE_FRESH;
@@ -1179,6 +1193,7 @@ static struct kunit_case bsa_debug_cases[] = {
 	KUNIT_CASE(debug_finds_writes_after_free),
 	KUNIT_CASE(debug_finds_writes_behind_what_is_free),
 	KUNIT_CASE(debug_finds_writes_to_freed_pages),
+	KUNIT_CASE(debug_finds_nothing_in_pages_of_bitmaps),
 	KUNIT_CASE(debug_memory_shows_what_it_is),
 
 	KUNIT_CASE(debug_double_free_names_everybody),

@@ -247,6 +247,7 @@ bool bsa_record_is_lost(const struct bsa_object *object,
 			struct bsa_found *found);
 void bsa_check_object(const struct bsa_object *object, unsigned long caller);
 void bsa_check_fresh(const struct bsa_object *object, unsigned long caller);
+void bsa_check_taken(struct bsa_heap *heap, struct bsa_page *block);
 void bsa_debug_validate(struct bsa_heap *heap, void *page, bool quiet,
 			char *text, void (*tell)(void *arg, const char *text),
 			void *arg);

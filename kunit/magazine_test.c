@@ -26,8 +26,7 @@ static void open_shop(struct kunit *test, struct shop *shop)
 	bsa_test_set_cpu(test, 0);
 	shop->heap = bsa_test_heap(test, SZ_4M);
 	shop->class = &per_cpu_ptr(shop->heap->cpu, 0)->slabs.class[bsa_size_class(64)];
-	shop->capacity = (PAGE_SIZE << bsa_slab_order(bsa_size_class(64))) / 64;
-	shop->capacity = min_t(unsigned int, shop->capacity, BSA_MAX_OBJECTS);
+	shop->capacity = bsa_test_capacity(64);
 	nr = NR_SLABS * shop->capacity;
 	shop->objs = bsa_test_array(test, nr + 1);
 	for (i = 0; i <= nr; i++) {
@@ -204,7 +203,7 @@ static void magazine_forgets_slabs_that_are_gone(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, bsa_page_is_slab(slab));
 
 	/* Objects of another class may lie there now. */
-	nr = 2 * PAGE_SIZE / 16;
+	nr = 2 * bsa_test_capacity(16);
 	others = bsa_test_array(test, nr);
 	for (i = 0; i < nr; i++) {
 		others[i] = bsa_heap_alloc(shop.heap, 16, GFP_KERNEL);

@@ -48,7 +48,7 @@
 #define STEP		128
 
 /* What it takes to look at two guards, and at a slab or an owner, in pages. */
-#define GUARD_COST	16
+#define GUARD_COST	(PAGE_SIZE / 256)
 #define SLAB_COST	6
 
 /**
@@ -273,7 +273,7 @@ static void check_slab(struct check *check, struct bsa_page *slab)
 	unsigned long free, remote, objects;
 	unsigned int nr_free = 0, i;
 
-	check->budget -= SLAB_COST + nr_cpu_ids / 16;
+	check->budget -= SLAB_COST + bsa_slab_words(slab) / 8 + nr_cpu_ids / 16;
 	if (!has_form(slab)) {
 		wrong(check, slab, "slab of class %u, order %u, mask %#x, shift %u, %u bits\n",
 		      slab->class, slab->order, slab->mask, slab->shift, slab->bits);

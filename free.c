@@ -80,21 +80,23 @@ static noinline void free_full(const void *ptr, struct bsa_page *slab,
 			       struct bsa_cpu __percpu *cpu, unsigned long caller)
 {
 	struct bsa_cpu *c = this_cpu_ptr(cpu);
-	bool held = false;
+	bool ours;
 
 	WRITE_ONCE(c->slabs.mark, (unsigned long)slab);
 	barrier();
-	if (likely(READ_ONCE(slab->owner) == (c->slabs.number | BSA_OWNER_FULL))) {
-		held = bsa_slabs_hold(&c->slabs, slab, ptr);
-		/* Whoever frees this one looks at the slab. */
-		if (unlikely(!held && bsa_slab_is_live(slab, ptr)))
-			bsa_slab_let_go(&c->slabs, slab);
+	ours = READ_ONCE(slab->owner) == (c->slabs.number | BSA_OWNER_FULL);
+	if (likely(ours && bsa_slabs_hold(&c->slabs, slab, ptr))) {
+		barrier();
+		WRITE_ONCE(c->slabs.mark, c->slabs.idle);
+		preempt_enable();
+		return;
 	}
+	/* Whoever frees this one looks at the slab. */
+	if (ours && bsa_slab_is_live(slab, ptr))
+		bsa_slab_let_go(&c->slabs, slab);
 	barrier();
 	WRITE_ONCE(c->slabs.mark, c->slabs.idle);
-	if (unlikely(!held))
-		return free_other(ptr, slab, cpu, caller);
-	preempt_enable();
+	free_other(ptr, slab, cpu, caller);
 }
 
 /*

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """fast-path.py MODULE...: looks at the machine code of the calls that are hot.
 
-None of them may have a locked instruction, or one that turns interrupts on or
-off, anywhere. And on the hit path, which is where no conditional jump is taken,
+None of them may have a locked instruction, one that turns interrupts on or off, or
+one that finds a bit in memory by its number (ten cycles, where a word and a mask take
+five), anywhere. And on the hit path, which is where no conditional jump is taken,
 none may call a function. Prints what is not so.
 
 A static key that is on by default is a jump until the module loads, and a nop
@@ -15,9 +16,11 @@ import subprocess
 import sys
 
 HOT = ("__bsa_alloc", "__bsa_alloc_class", "bsa_free", "bsa_heap_alloc",
-       "bsa_heap_free")
+       "bsa_heap_free", "alloc_held")
+# Less so: it may call.
+WARM = ("free_full",)
 # An xchg with memory is locked without saying so.
-FORBIDDEN = re.compile(r"^(lock\b|cli\b|sti\b|popf|xchg\b.*\()")
+FORBIDDEN = re.compile(r"^(lock\b|cli\b|sti\b|popf|xchg\b.*\(|bt[rsc]?[wlq]?\s+%\w+,.*\()")
 RETURN = re.compile(r"^(ret|jmp.*__x86_return_thunk)")
 JUMP = re.compile(r"^j\w+ +([0-9a-f]+) <")
 # The tracer's hook, which is a nop unless somebody traces.
@@ -30,7 +33,7 @@ def functions(module):
                           check=True, capture_output=True, text=True).stdout
     for block in text.split("\n\n"):
         head = re.search(r"^[0-9a-f]+ <(\S+)>:$", block, re.M)
-        if not head or head[1] not in HOT:
+        if not head or head[1] not in HOT + WARM:
             continue
         code, last = {}, None
         for line in block.splitlines():
@@ -71,10 +74,10 @@ def main():
             for insn in code.values():
                 if FORBIDDEN.match(insn):
                     print(f"{name}: {insn}")
-            for insn in hit_path(code):
+            for insn in hit_path(code) if name in HOT else ():
                 if insn.startswith("call") and HOOK not in insn:
                     print(f"{name}: on the hit path: {insn}")
-        for name in sorted(set(HOT) - found):
+        for name in sorted(set(HOT + WARM) - found):
             print(f"{name}: not in {module}")
 
 

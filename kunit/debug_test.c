@@ -871,13 +871,13 @@ static void debug_letters_work_alone(struct kunit *test)
 
 /* Change some bytes: this must be found. Change them back: it must be gone. */
 static void damage(struct kunit *test, struct bsa_heap *heap, const char *what,
-		   void *at, size_t size, unsigned long value)
+		   void *at, size_t size, const void *value)
 {
-	unsigned long before = 0;
+	unsigned long before;
 
 	memcpy(&before, at, size);
-	KUNIT_ASSERT_NE_MSG(test, before, value, "%s", what);
-	memcpy(at, &value, size);
+	KUNIT_ASSERT_NE_MSG(test, memcmp(&before, value, size), 0, "%s", what);
+	memcpy(at, value, size);
 	KUNIT_EXPECT_GT_MSG(test, bsa_validate(heap, NULL, true), 0, "%s",
 			    what);
 	memcpy(at, &before, size);
@@ -887,7 +887,7 @@ static void damage(struct kunit *test, struct bsa_heap *heap, const char *what,
 
 #define DAMAGE(test, heap, lvalue, value) \
 	damage(test, heap, #lvalue, &(lvalue), sizeof(lvalue), \
-	       (unsigned long)(value))
+	       &(typeof(lvalue)){ (typeof(lvalue))(value) })
 
 /* A heap that has slabs of every state, and a queue. Each slab has @nr objects. */
 struct picture {

@@ -206,13 +206,13 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 /* Make the pages of a range known, in a region that the map has room for. */
 void bsa_pagemap_add(struct bsa_range *range)
 {
+	struct bsa_page **entry = map_entry(range->start);
 	unsigned long i;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	for (i = 0; i < range->nr_pages; i++)
-		/* For bsa_page_of() (model/litmus/map-grows.litmus). */
-		smp_store_release(map_entry(range->start + (i << PAGE_SHIFT)),
-				  &range->pages[i]);
+		/* For __bsa_page_of() (model/litmus/map-grows.litmus). */
+		smp_store_release(&entry[i], &range->pages[i]);
 	list_add_tail(&range->node, &bsa_ranges);
 }
 
@@ -222,13 +222,13 @@ void bsa_pagemap_add(struct bsa_range *range)
  */
 void bsa_pagemap_remove(struct bsa_range *range)
 {
+	struct bsa_page **entry = map_entry(range->start);
 	unsigned long i;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	list_del(&range->node);
 	for (i = 0; i < range->nr_pages; i++)
-		WRITE_ONCE(*map_entry(range->start + (i << PAGE_SHIFT)),
-			   &bsa_no_page);
+		WRITE_ONCE(entry[i], &bsa_no_page);
 }
 
 /*

@@ -24,6 +24,7 @@
 #include <linux/ioport.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
 
 /* Entries of a leaf. */
@@ -105,10 +106,9 @@ static bool is_ram(phys_addr_t start, size_t size)
 static struct page *new_leaf(int node)
 {
 	struct page *page = alloc_pages_node(node, GFP_KERNEL | __GFP_NOWARN, 0);
-	unsigned int i;
 
-	for (i = 0; page && i < LEAF_ENTRIES; i++)
-		((struct bsa_page **)page_address(page))[i] = &bsa_no_page;
+	if (page)
+		memset64(page_address(page), (unsigned long)&bsa_no_page, LEAF_ENTRIES);
 	return page;
 }
 
@@ -206,13 +206,13 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 /* Make the pages of a range known, in a region that the map has room for. */
 void bsa_pagemap_add(struct bsa_range *range)
 {
-	struct bsa_page **entry = map_entry(range->start);
-	unsigned long i;
+	struct bsa_page **entry = map_entry(range->start), *page = range->pages;
+	struct bsa_page *end = page + range->nr_pages;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	for (i = 0; i < range->nr_pages; i++)
+	for (; page < end; page++)
 		/* For __bsa_page_of() (model/litmus/map-grows.litmus). */
-		smp_store_release(&entry[i], &range->pages[i]);
+		smp_store_release(entry++, page);
 	list_add_tail(&range->node, &bsa_ranges);
 }
 

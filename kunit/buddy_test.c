@@ -602,7 +602,7 @@ static void buddy_smallest_region_manages_one_page(struct kunit *test)
 
 static void buddy_metadata_takes_two_percent_of_64_mib(struct kunit *test)
 {
-	if (BSA_PAGE_BYTES > PAGE_SIZE / 64)
+	if (sizeof(struct bsa_page) > PAGE_SIZE / 64)
 		kunit_skip(test, "a descriptor takes a cache line, and these are long");
 	KUNIT_EXPECT_LE(test, bsa_buddy_meta_size(SZ_64M) * 50, SZ_64M);
 }

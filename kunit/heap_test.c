@@ -1948,7 +1948,7 @@ static void heap_region_meta_size_is_enough(struct kunit *test)
 		KUNIT_EXPECT_GE(test, info.size, size);
 	}
 	/* At most two percent where it matters; more with long cache lines. */
-	if (BSA_PAGE_BYTES <= PAGE_SIZE / 64)
+	if (sizeof(struct bsa_page) <= PAGE_SIZE / 64)
 		KUNIT_EXPECT_LE(test, bsa_region_meta_size(SZ_64M) * 50, SZ_64M);
 }
 

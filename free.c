@@ -3,7 +3,8 @@
  * The calls that free: their fast path, frees by others, and what is refused
  *
  * An object in a slab of this CPU's is free when its bit is set, with a plain
- * store; see bsa_slab_put(). Meanwhile the CPU's mark names the slab.
+ * store; see bsa_slab_put(). Meanwhile the CPU's mark names the slab. If the slab is
+ * full, it goes into the CPU's magazine; see bsa_slabs_hold().
  *
  * Any other object is free when its bit in the second bitmap is set: one atomic
  * operation, in any context. If that changes which list the slab belongs on,
@@ -43,7 +44,7 @@ static __always_inline void free_fast(struct bsa_cpu __percpu *cpu,
 
 	/* Is the slab ours, and is the CPU not busy? Else the mark stays as it is. */
 	if (unlikely(owner != (u32)mark)) {
-		if (owner == ((u32)mark | BSA_OWNER_FULL))
+		if (mark & 1 && owner == ((u32)mark | BSA_OWNER_FULL))
 			return free_full(ptr, slab, cpu, _RET_IP_);
 		goto other;
 	}

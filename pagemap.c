@@ -48,11 +48,15 @@ struct bsa_page bsa_no_page = {
 };
 EXPORT_SYMBOL_IF_KUNIT(bsa_no_page);
 
-/* All leaves of the map, mapped as one; and the one that has no descriptor of a heap. */
-static struct bsa_page **array;
+/*
+ * All leaves, and the one that has no descriptor of a heap; what readers have of them,
+ * mapped as one, and whether something is missing there.
+ */
 static struct page **leaves;
 static unsigned long nr_leaves;
 static struct page *no_leaf;
+static struct bsa_page **array;
+static bool stale;
 
 /* Serialises changes of the map: regions that come and go. */
 DEFINE_MUTEX(bsa_pagemap_mutex);
@@ -67,7 +71,7 @@ static unsigned long leaf_index(unsigned long addr)
 
 static struct bsa_page **map_entry(unsigned long addr)
 {
-	return &bsa_pagemap.entry[bsa_pagemap_index((void *)addr)];
+	return READ_ONCE(bsa_pagemap.entry) + bsa_pagemap_index((void *)addr);
 }
 
 /*
@@ -121,6 +125,7 @@ static int publish(void)
 	if (!new)
 		return -ENOMEM;
 	array = new;
+	stale = false;
 	/* For __bsa_page_of() (model/litmus/map-grows.litmus). */
 	smp_store_release(&bsa_pagemap.entry, new + SKEW);
 	/* As frees do (model/litmus/trim-vs-free.litmus). */
@@ -150,6 +155,7 @@ static int more_leaves(unsigned long nr)
 	leaves = more;
 	while (nr_leaves < nr)
 		leaves[nr_leaves++] = no_leaf;
+	stale = true;
 	return 0;
 }
 
@@ -173,7 +179,6 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 	struct bsa_range *range;
 	unsigned long i, last;
 	struct page *page;
-	bool new = false;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	if (region < PAGE_OFFSET || end <= region ||
@@ -198,9 +203,9 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 			return -ENOMEM;
 		set_page_private(page, i);
 		leaves[i] = page;
-		new = true;
+		stale = true;
 	}
-	return new ? publish() : 0;
+	return stale ? publish() : 0;
 }
 
 /* Make the pages of a range known, in a region that the map has room for. */

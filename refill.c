@@ -2,7 +2,8 @@
 /*
  * Where a CPU's next slab comes from, and where slabs go
  *
- * When a CPU's magazine and the word that it allocates from are empty, it looks, in this order, at
+ * When a CPU's magazine and the word that it allocates from are empty, it looks, in
+ * this order, at
  *
  *   the other words of its active slab, and what others have freed there
  *   its partial slabs, and its empty one

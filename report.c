@@ -248,7 +248,7 @@ static noinline u32 save_stack(unsigned long caller)
 
 	if (!BSA_HAS_STACKS || in_nmi())
 		return 0;
-	nr = stack_trace_save(entries, ARRAY_SIZE(entries), 2);
+	nr = bsa_stack_trace(entries, ARRAY_SIZE(entries), 2);
 	/* The way from there to here is of no interest. */
 	for (ours = 0; ours < nr && entries[ours] != caller; ours++)
 		;

@@ -24,7 +24,8 @@
  *            on no list
  *   partial  has free objects; on its owner's list
  *   full     has no free object; on no list. Every free into it comes by
- *            bsa_slabs_look(): BSA_OWNER_FULL sees to that
+ *            bsa_slabs_look(), but for one by its owner that a magazine holds:
+ *            BSA_OWNER_FULL sees to that
  *   empty    has no live object; at most one of each class is kept
  *
  *                refill                     no object is left

@@ -434,7 +434,7 @@ static void debug_objects_are_listed_by_call_chain(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf, "debug_allocates"));
 	KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf, "7 objects, 700 bytes"));
 	/* Some kernels know of no more than the caller. */
-	if (BSA_HAS_STACKS && stack_trace_save(chain, ARRAY_SIZE(chain), 0) > 1)
+	if (BSA_HAS_STACKS && bsa_stack_trace(chain, ARRAY_SIZE(chain), 0) > 1)
 		KUNIT_EXPECT_NOT_NULL(test, strstr(m.buf,
 						   "debug_objects_are_listed"));
 
@@ -950,6 +950,8 @@ static void validate_finds_damaged_slabs(struct kunit *test)
 		DAMAGE(test, p.heap, slab->free[BSA_REMOTE],
 		       slab->free[BSA_REMOTE] ^ BIT(20));
 		DAMAGE(test, p.heap, slab->bits, slab->bits - 1);
+		DAMAGE(test, p.heap, slab->held, 13);
+		DAMAGE(test, p.heap, slab->held, 4000);
 		DAMAGE(test, p.heap, slab->owner, slab->owner ^ BSA_OWNER_FULL);
 		DAMAGE(test, p.heap, slab->class, slab->class + 1);
 		DAMAGE(test, p.heap, slab->class, 77);
@@ -990,6 +992,7 @@ static void validate_finds_damaged_lists(struct kunit *test)
 	DAMAGE(test, p.heap, class->base, class->base + 64);
 	DAMAGE(test, p.heap, class->word, p.partial->free);
 	DAMAGE(test, p.heap, class->unit, 128);
+	DAMAGE(test, p.heap, class->held, BSA_MAGAZINE_SIZE + 1);
 	DAMAGE(test, p.heap, class->allocs, class->allocs + 1);
 	DAMAGE(test, p.heap, p.shelf->partial.next, &p.shelf->partial);
 	DAMAGE(test, p.heap, p.shelf->partial.prev, &p.shelf->partial);

@@ -328,6 +328,52 @@ static void page_map_that_grows_knows_what_it_knew(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, bsa_page_of(object), &bsa_no_page);
 }
 
+#ifdef CONFIG_FAULT_INJECTION
+/*
+ * Does the map say of the pages of a section that they are its own, and of those whose
+ * entries are as far into another page of the map that they are not?
+ */
+static void expect_known(struct kunit *test, const struct bsa_section_info *info)
+{
+	const unsigned long leaf = PAGE_SIZE / sizeof(void *) << PAGE_SHIFT;
+	void *start = (void *)info->start;
+	struct bsa_page *page = bsa_page_of(start);
+	long i;
+
+	KUNIT_EXPECT_PTR_NE(test, page, &bsa_no_page);
+	for (i = -8; i <= 8; i++)
+		if (i)
+			KUNIT_EXPECT_PTR_NE(test, bsa_page_of(start + i * leaf), page);
+}
+
+/* What could not be added for want of memory for the map can be added later. */
+static void page_map_without_memory_is_as_it_was(struct kunit *test)
+{
+	void *region = bsa_test_memory(test, SZ_1M, GFP_KERNEL);
+	unsigned int left, nth = 0, failed = 0;
+	struct bsa_section_info info;
+	struct bsa_heap *heap;
+	int err;
+
+	do {
+		heap = bsa_test_heap(test, 0);
+		bsa_test_fail_from(++nth);
+		err = bsa_heap_add_region(heap, region, SZ_1M);
+		left = bsa_test_fail_from(0);
+		if (err) {
+			KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+			failed++;
+			KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, region, SZ_1M), 0);
+		}
+		KUNIT_ASSERT_EQ(test, bsa_heap_section(heap, 0, &info), 0);
+		expect_known(test, &info);
+		KUNIT_ASSERT_EQ(test, bsa_test_destroy_heap(test, heap), 0);
+		KUNIT_EXPECT_PTR_EQ(test, bsa_page_of((void *)info.start), &bsa_no_page);
+	} while (!left);
+	KUNIT_EXPECT_GE(test, failed, 2);
+}
+#endif
+
 static struct kunit_case bsa_life_cases[] = {
 	KUNIT_CASE(name_has_printable_characters_only),
 	KUNIT_CASE(name_that_debugfs_has_already_is_refused),
@@ -341,6 +387,9 @@ static struct kunit_case bsa_life_cases[] = {
 	KUNIT_CASE(blocks_of_the_kernel_are_restored),
 	KUNIT_CASE(pages_of_all_kinds_of_regions_are_restored),
 	KUNIT_CASE(page_map_that_grows_knows_what_it_knew),
+#ifdef CONFIG_FAULT_INJECTION
+	KUNIT_CASE(page_map_without_memory_is_as_it_was),
+#endif
 	{}
 };
 

@@ -302,6 +302,33 @@ static void magazine_finds_what_was_freed_elsewhere_too(struct kunit *test)
 	close_shop(test, &shop);
 }
 
+/*
+ * Who interrupts a call finds the mark naming a slab, by an address of any kind. What he
+ * frees then is no reason to say that nobody is inside a call.
+ */
+static void magazine_is_left_alone_while_the_cpu_is_busy(struct kunit *test)
+{
+	struct shop shop;
+	struct bsa_cpu *c;
+	unsigned long mark;
+	void *block, *obj;
+
+	open_shop(test, &shop);
+	c = per_cpu_ptr(shop.heap->cpu, 0);
+	block = bsa_heap_alloc_pages(shop.heap, 1, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	obj = shop.objs[0];
+	/* Of a descriptor at a multiple of 4 GiB. */
+	WRITE_ONCE(c->slabs.mark, BIT(40));
+	bsa_heap_free_pages(shop.heap, block, 1);
+	bsa_heap_free(shop.heap, bsa_heap_alloc(shop.heap, PAGE_SIZE, GFP_ATOMIC));
+	free_one(&shop, &shop.objs[0]);
+	mark = xchg(&c->slabs.mark, c->slabs.idle);
+	KUNIT_EXPECT_EQ(test, mark, BIT(40));
+	KUNIT_EXPECT_EQ(test, bsa_page_of(obj)->held, 0);
+	close_shop(test, &shop);
+}
+
 static struct kunit_case bsa_magazine_cases[] = {
 	KUNIT_CASE(magazine_hands_out_what_was_freed_last),
 	KUNIT_CASE(magazine_that_is_full_holds_no_more),
@@ -311,6 +338,7 @@ static struct kunit_case bsa_magazine_cases[] = {
 	KUNIT_CASE(magazine_keeps_no_memory_from_others),
 	KUNIT_CASE(magazine_of_a_cpu_that_is_gone_is_empty),
 	KUNIT_CASE(magazine_finds_what_was_freed_elsewhere_too),
+	KUNIT_CASE(magazine_is_left_alone_while_the_cpu_is_busy),
 	{}
 };
 

@@ -5,11 +5,11 @@
 # kernel, which is built first if the cache does not have it; with "prepare", only so
 # far that modules can be compiled for it; with "built-in", with bsa as it is now in it.
 #
-# The configuration is all that base.config and CONFIG.config in kunit/configs
-# ask for, what the machine needs but not what it lacks (scripts/arch), and otherwise as small as the kernel allows. "# On top of: NAME" in
-# there puts NAME.config before it; what comes later wins. "# Built with: VARIABLES" is
-# for its Makefile. An option that only
-# some versions have goes into base-KERNEL.config or CONFIG-KERNEL.config.
+# The configuration is all that base.config and CONFIG.config in kunit/configs ask for,
+# what the machine needs but not what it lacks (scripts/arch), and otherwise as small as
+# the kernel allows. "# On top of: NAME" in there puts NAME.config before it; what comes
+# later wins. "# Built with: VARIABLES" is for its Makefile. An option that only some
+# versions have goes into base-KERNEL.config or CONFIG-KERNEL.config.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -45,7 +45,7 @@ dir=$CACHE/kernel/$kernel-$ARCH-$config-$key${goal:+-$goal}
 lock "$dir"
 if [[ $goal == built-in ]]; then
 	# Links, so that nothing has to be built again whose source is the same.
-	[[ -e $dir.src ]] || cp -al "$src" "$dir.src"
+	[[ -e $dir.src ]] || { rm -rf "$dir.new" && cp -al "$src" "$dir.new" && mv "$dir.new" "$dir.src"; }
 	"$SCRIPTS/into-tree.sh" "$dir.src"
 	src=$dir.src
 	rm -f "$dir/.complete"

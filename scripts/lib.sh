@@ -159,13 +159,14 @@ release_pattern() {
 
 # The lines of a kernel log that no good run has. Boots have printk.time=0, so
 # a line begins with its text. What a kernel says about its own mitigations
-# ("Spectre V2 : WARNING: ...") does not begin with the word, and is not meant.
+# ("Spectre V2 : WARNING: ...") does not begin with the word, and is not meant. Nor is
+# what kmemleak says when an allocation that fails on purpose is its own for a hint.
 TROUBLE='^(WARNING|BUG|INFO): |: BUG: |Oops|^Call Trace:|Kernel panic'
 TROUBLE+='|cut here \]|general protection|stack backtrace:|RIP: 0010:|^Call trace:'
 TROUBLE+='|^(UBSAN|ODEBUG|refcount_t): |rcu: INFO: |Bad page '
 TROUBLE+='|DEBUG_LOCKS_WARN_ON|kmemleak: [1-9][0-9]* new|oom-killer'
 TROUBLE+='|page allocation failure|unable to handle|Unable to handle'
-TROUBLE+='|^\[ BUG: |NOHZ tick-stop error|kmemleak: .*(disabled|Cannot allocate)'
+TROUBLE+='|^\[ BUG: |NOHZ tick-stop error|kmemleak: .*(disabled|Cannot allocate a kmemleak_object)'
 
 # without_foreign_races LOG: the log, but without the first line of a data race
 # that is none of ours. The kernel has races of its own, which KCSAN reports as

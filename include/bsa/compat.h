@@ -82,9 +82,14 @@ static inline void bsa_give_page(struct page *page)
 #else
 #define BSA_STACK_SAVE	__stack_depot_save
 #endif
+#define bsa_stack_trace	stack_trace_save
 #else
 #define BSA_HAS_STACKS	false
-#define stack_trace_save(entries, nr, skip)	((void)(entries), 0)
+static inline unsigned int bsa_stack_trace(unsigned long *entries, unsigned int nr,
+					   unsigned int skip)
+{
+	return 0;
+}
 #endif
 
 static inline u32 bsa_stack_save(unsigned long *entries, unsigned int nr,

@@ -12,7 +12,11 @@
  *   remote[]  (free[] + BSA_REMOTE) is set by everybody else, with
  *             test_and_set_bit(), and taken over by the owner, a word at a time,
  *             with xchg().
- *   class[]   is the owner's, as free[] is. So nobody takes an active slab away.
+ *   class[]   is the owner's, as free[] is. So nobody takes an active slab away. Its
+ *             magazine and &bsa_page.held are, too. Others look at that one before
+ *             they free, as they look at free[]: no order is needed, since of two
+ *             frees of one object test_and_set_bit() lets through one, and the owner
+ *             looks at remote[] before it hands out what it holds.
  *   shelf[]   and the state of a slab that is not active change under the owner's
  *             lock, whoever changes them.
  *

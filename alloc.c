@@ -3,8 +3,9 @@
  * The calls that allocate: their fast path, and what it does not serve
  *
  * A request of up to BSA_MAX_OBJECT bytes takes what its CPU's magazine holds, or the
- * first free object of the word that the CPU is at: no lock, no atomic operation, interrupts on. While it does
- * so the CPU's mark is even, so whoever interrupts it leaves the CPU's slabs alone.
+ * first free object of the word that the CPU is at: no lock, no atomic operation,
+ * interrupts on. While it does so the CPU's mark is even, so whoever interrupts it
+ * leaves the CPU's slabs alone.
  *
  * What the fast path does not serve: zeroing, alignments beyond the size, flags
  * that ask for something else, heaps with debug=, and what the kernel's tools want.

@@ -116,6 +116,12 @@ static struct page *new_leaf(int node)
 	return page;
 }
 
+static void free_leaf(struct page *page)
+{
+	set_page_private(page, 0);
+	__free_page(page);
+}
+
 /* Let readers have the leaves as they are now. Return 0 or -ENOMEM. May sleep. */
 static int publish(void)
 {
@@ -266,16 +272,22 @@ void bsa_pagemap_sync(void)
 		synchronize_rcu();
 		return;
 	}
-	list_for_each_entry_safe(page, next, &unused, lru) {
-		set_page_private(page, 0);
-		__free_page(page);
-	}
+	list_for_each_entry_safe(page, next, &unused, lru)
+		free_leaf(page);
 }
 
-/* Free the map. No range is left, and nobody reads it. */
+/*
+ * Free the map. No range is left, and nobody reads it. There may be leaves that
+ * bsa_pagemap_sync() had no memory to do without.
+ */
 void bsa_pagemap_exit(void)
 {
+	unsigned long i;
+
 	vunmap(array);
+	for (i = 0; i < nr_leaves; i++)
+		if (leaves[i] != no_leaf)
+			free_leaf(leaves[i]);
 	kvfree(leaves);
 	if (no_leaf)
 		__free_page(no_leaf);

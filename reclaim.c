@@ -8,7 +8,8 @@
  *             __GFP_NORETRY that is all
  *   others    of each CPU: empty slabs, and blocks that are kept
  *   waiting   where the caller may sleep: other CPUs are interrupted for the slabs
- *             that they allocate from, and bitmaps are waited for. Who is isolated
+ *             that they allocate from, and for what their magazines hold; bitmaps
+ *             are waited for. Who is isolated
  *             is left alone. At last, partial slabs whose last objects were freed by
  *             two CPUs at once, which nobody has noticed
  *
@@ -177,7 +178,8 @@ static bool has_something(int cpu, void *data)
 			   !housekeeping_cpu(cpu, HK_TYPE_TICK)))
 		return false;
 	for (i = 0; i < BSA_ALL_CLASSES; i++)
-		if (READ_ONCE(c->slabs.class[i].active))
+		if (READ_ONCE(c->slabs.class[i].active) ||
+		    READ_ONCE(c->slabs.class[i].held))
 			return true;
 	return wish->class < BSA_ALL_CLASSES &&
 	       READ_ONCE(c->slabs.shelf[wish->class].nr_partial);

@@ -250,6 +250,33 @@ static void magazine_keeps_no_memory_from_others(struct kunit *test)
 	close_shop(test, &shop);
 }
 
+/* ... also where the CPU that holds one has no slab to allocate from. */
+static void magazine_without_an_active_slab_is_emptied(struct kunit *test)
+{
+	struct shop shop;
+	unsigned int i, nr;
+	void **rest;
+
+	bsa_test_needs_cpus(test, 2);
+	open_shop(test, &shop);
+	free_one(&shop, &shop.objs[NR_SLABS * shop.capacity]);
+	bsa_heap_trim(shop.heap);
+	KUNIT_EXPECT_NULL(test, shop.class->active);
+	free_one(&shop, &shop.objs[0]);
+	KUNIT_EXPECT_EQ(test, shop.class->held, 1);
+	bsa_test_set_cpu(test, 1);
+	for (i = 1; i < NR_SLABS * shop.capacity; i++)
+		free_one(&shop, &shop.objs[i]);
+
+	rest = bsa_test_array(test, bsa_heap_nr_pages(shop.heap));
+	nr = bsa_test_take_pages(shop.heap, rest);
+	KUNIT_EXPECT_EQ(test, nr, bsa_heap_nr_pages(shop.heap));
+	KUNIT_EXPECT_EQ(test, shop.class->held, 0);
+	bsa_test_give_back(shop.heap, nr, rest);
+	bsa_test_set_cpu(test, 0);
+	close_shop(test, &shop);
+}
+
 static void magazine_of_a_cpu_that_is_gone_is_empty(struct kunit *test)
 {
 	struct shop shop;
@@ -336,6 +363,7 @@ static struct kunit_case bsa_magazine_cases[] = {
 	KUNIT_CASE(magazine_takes_no_object_twice),
 	KUNIT_CASE(magazine_forgets_slabs_that_are_gone),
 	KUNIT_CASE(magazine_keeps_no_memory_from_others),
+	KUNIT_CASE(magazine_without_an_active_slab_is_emptied),
 	KUNIT_CASE(magazine_of_a_cpu_that_is_gone_is_empty),
 	KUNIT_CASE(magazine_finds_what_was_freed_elsewhere_too),
 	KUNIT_CASE(magazine_is_left_alone_while_the_cpu_is_busy),

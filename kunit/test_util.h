@@ -21,6 +21,7 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 
 /* Failures are what many tests want, so the log need not tell. */
@@ -114,9 +115,13 @@ static inline unsigned int bsa_test_fail_from(unsigned int nth)
 	return xchg(&current->fail_nth, nth);
 }
 
-/* Pages that are free, or in the kernel's slabs, where KASAN keeps some for long. */
+/*
+ * Pages that are free, or in the kernel's slabs, where KASAN keeps some for long. What
+ * the kernel has unmapped takes memory until it lets go of the addresses.
+ */
 static inline long bsa_test_free_memory(void)
 {
+	vm_unmap_aliases();
 	return si_mem_available() +
 	       global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
 }

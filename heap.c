@@ -132,6 +132,9 @@ static int add_extents(struct bsa_heap *heap, struct list_head *extents)
 	struct bsa_extent *extent;
 	int err = 0;
 
+	list_for_each_entry(extent, extents, node)
+		bsa_pagemap_expect((unsigned long)page_address(pfn_to_page(extent->pfn)),
+				   extent->nr_pages << PAGE_SHIFT);
 	list_for_each_entry(extent, extents, node) {
 		err = bsa_buddy_add_region(&heap->buddy,
 					   page_address(pfn_to_page(extent->pfn)),

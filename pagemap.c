@@ -173,6 +173,40 @@ int bsa_pagemap_grow(unsigned long nr)
 }
 EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_grow);
 
+/* Have leaves for a region. Return 0 or -ENOMEM. May sleep. */
+static int add_leaves(unsigned long region, size_t size)
+{
+	unsigned long i, last = leaf_index(region + size - 1);
+	struct page *page;
+
+	if (last >= nr_leaves && more_leaves(last + 1))
+		return -ENOMEM;
+	for (i = leaf_index(region); i <= last; i++) {
+		if (leaves[i] != no_leaf)
+			continue;
+		page = new_leaf(page_to_nid(virt_to_page((void *)region)));
+		if (!page)
+			return -ENOMEM;
+		set_page_private(page, i);
+		leaves[i] = page;
+		stale = true;
+	}
+	return 0;
+}
+
+/*
+ * A region of RAM in the linear mapping is about to come. Where there are several, the
+ * map is replaced once for all. Whether there is memory for it bsa_pagemap_prepare()
+ * says. May sleep.
+ */
+void bsa_pagemap_expect(unsigned long region, size_t size)
+{
+	mutex_lock(&bsa_pagemap_mutex);
+	add_leaves(region, size);
+	mutex_unlock(&bsa_pagemap_mutex);
+}
+EXPORT_SYMBOL_IF_KUNIT(bsa_pagemap_expect);
+
 /*
  * Make room for a region in the map. Where it is not used in the end, and on errors,
  * bsa_pagemap_sync() takes that back. May sleep. Return 0; -EINVAL if the region is
@@ -183,8 +217,6 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 {
 	unsigned long end = region + size;
 	struct bsa_range *range;
-	unsigned long i, last;
-	struct page *page;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
 	if (region < PAGE_OFFSET || end <= region ||
@@ -198,20 +230,7 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 		    range->region < end)
 			return -EEXIST;
 
-	last = leaf_index(end - 1);
-	if (last >= nr_leaves && more_leaves(last + 1))
-		return -ENOMEM;
-	for (i = leaf_index(region); i <= last; i++) {
-		if (leaves[i] != no_leaf)
-			continue;
-		page = new_leaf(page_to_nid(virt_to_page((void *)region)));
-		if (!page)
-			return -ENOMEM;
-		set_page_private(page, i);
-		leaves[i] = page;
-		stale = true;
-	}
-	return stale ? publish() : 0;
+	return add_leaves(region, size) ?: (stale ? publish() : 0);
 }
 
 /* Make the pages of a range known, in a region that the map has room for. */

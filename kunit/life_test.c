@@ -328,6 +328,26 @@ static void page_map_that_grows_knows_what_it_knew(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, bsa_page_of(object), &bsa_no_page);
 }
 
+/* Memory that is reserved in pieces does not cost a map for each of them. */
+static void page_map_is_replaced_once_for_several_regions(struct kunit *test)
+{
+	struct bsa_heap *heap = bsa_test_heap(test, 0);
+	struct bsa_page **entry = NULL;
+	void *region[3];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(region); i++) {
+		region[i] = bsa_test_memory(test, SZ_4M, GFP_KERNEL);
+		bsa_pagemap_expect((unsigned long)region[i], SZ_4M);
+	}
+	for (i = 0; i < ARRAY_SIZE(region); i++) {
+		KUNIT_ASSERT_EQ(test, bsa_heap_add_region(heap, region[i], SZ_4M), 0);
+		KUNIT_EXPECT_PTR_NE(test, bsa_page_of(region[i] + SZ_2M), &bsa_no_page);
+		entry = entry ?: bsa_pagemap.entry;
+		KUNIT_EXPECT_PTR_EQ(test, bsa_pagemap.entry, entry);
+	}
+}
+
 #ifdef CONFIG_FAULT_INJECTION
 /*
  * Does the map say of the pages of a section that they are its own, and of those whose
@@ -387,6 +407,7 @@ static struct kunit_case bsa_life_cases[] = {
 	KUNIT_CASE(blocks_of_the_kernel_are_restored),
 	KUNIT_CASE(pages_of_all_kinds_of_regions_are_restored),
 	KUNIT_CASE(page_map_that_grows_knows_what_it_knew),
+	KUNIT_CASE(page_map_is_replaced_once_for_several_regions),
 #ifdef CONFIG_FAULT_INJECTION
 	KUNIT_CASE(page_map_without_memory_is_as_it_was),
 #endif

@@ -166,6 +166,7 @@ extern struct bsa_page bsa_no_page;
 
 void bsa_pagemap_exit(void);
 int bsa_pagemap_grow(unsigned long nr);
+void bsa_pagemap_expect(unsigned long region, size_t size);
 int bsa_pagemap_prepare(unsigned long region, size_t size);
 void bsa_pagemap_add(struct bsa_range *range);
 void bsa_pagemap_remove(struct bsa_range *range);

@@ -91,7 +91,7 @@ help:
 	@echo '                  takes um, x86_64 and arm64 (all that it can)'
 	@echo 'CONFIG=kasan|kcsan|rt|zero|fresh|watch|up|lazy|nodebugfs|clang|swtags  that of'
 	@echo '                  check-debug (all); and that of configs'
-	@echo 'ONLY=name         the rows of check-all of that name, machine or kernel'
+	@echo 'ONLY="check um"   the rows of check-all with that name, machine or kernel, or all of it'
 	@echo 'FILTER=glob       only the tests, or suites, of such a name, for check; none of'
 	@echo '                  those that load and unload: FILTER="heap_no_false_oom_*"'
 	@echo 'CPUS=1            for check: what needs more CPUs says so, and is skipped'

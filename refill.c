@@ -183,7 +183,8 @@ void bsa_retire_all(struct bsa_cpu *c)
 
 /*
  * Give some partial slabs to the shared set: of this CPU, which is busy, or of
- * one that is offline. Preemption is off. Return true if there may be more.
+ * one that is offline. Its magazines are empty. Preemption is off. Return true if
+ * there may be more.
  */
 bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 {
@@ -195,7 +196,6 @@ bool bsa_move_slabs(struct bsa_cpu *c, unsigned int class)
 	if (!bsa_lock(&c->slabs.lock, flags))
 		return false;
 	while (nr < BSA_BATCH && (slab[nr] = bsa_slabs_pop(&c->slabs, class))) {
-		bsa_slab_let_go(&c->slabs, slab[nr]);
 		/*
 		 * A free that comes now finds it with its next owner. Pairs with
 		 * smp_load_acquire() in bsa_look() (model/litmus/look-vs-activate.litmus).

@@ -354,25 +354,21 @@ void *bsa_test_low_memory(struct kunit *test, size_t size)
  * @test: the test
  * @size: bytes
  *
- * The kernel hands out high memory first while there is any. Low memory that
- * comes nevertheless is held until the test ends, so that the next try gets
- * something else.
+ * Where a zone ends at 4 GiB, the kernel hands out high memory first while there is
+ * any. Low memory that comes nevertheless is held until the test ends, so that the
+ * next try gets something else; elsewhere that may be much.
  */
 void *bsa_test_high_memory(struct kunit *test, size_t size)
 {
-	unsigned int tries;
 	void *ptr;
 
 	if (virt_to_phys(high_memory - 1) < SZ_4G)
 		kunit_skip(test, "this machine has no memory above 4 GiB");
-	for (tries = 0; tries < 64; tries++) {
-		ptr = bsa_test_memory(test, size, GFP_KERNEL);
-		if (virt_to_phys(ptr) >= SZ_4G)
-			return ptr;
-	}
-	KUNIT_FAIL(test, "no memory above 4 GiB: this machine is too small");
-	KUNIT_ASSERT_LT(test, tries, 64U);
-	return NULL;
+	do
+		/* Fails the test when there is none left. */
+		ptr = bsa_test_memory(test, max_t(size_t, size, SZ_1M), GFP_KERNEL);
+	while (virt_to_phys(ptr) < SZ_4G);
+	return ptr;
 }
 
 /**

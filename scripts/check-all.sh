@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# check-all.sh [TARGET]...: every test on everything that bsa supports: hours. Prints a
+# check-all.sh [WORD]...: every test on everything that bsa supports: hours. Prints a
 # table, a row for each target as it comes, and ends with "N passed, M failed, K
-# skipped". What each one had to say is in the cache's log/all-*.
+# skipped". What each one had to say is in the cache's log/all-*. With words, the rows
+# that have them all: "check s390x".
+#
+# A row that has passed is not run again for the same files, whatever is in *.md: who is
+# interrupted goes on where he was. AGAIN=1: it is.
 #
 # Machines that are emulated instruction by instruction make fewer operations of each
 # kind, but every test.
@@ -42,28 +46,55 @@ targets() {
 	echo "lint x86_64 - make lint"
 }
 
-mkdir -p "$CACHE/log"
-printf '| %-12s | %-10s | %-8s | %7s | %7s | %7s | %5s |\n' \
-	what machine kernel passed failed skipped s
-printf '| --- | --- | --- | --- | --- | --- | --- |\n'
-passed=0 failed=0 skipped=0
-while read -r name machine kernel command; do
-	(($# == 0)) || [[ " $* " == *" $name "* || " $* " == *" $machine "* || " $* " == *" $kernel "* ]] || continue
-	log=$CACHE/log/all-$name-$machine-$kernel.log
-	begin=$SECONDS status=0
-	environment=(KERNEL="$kernel" ARCH="$machine")
+# What is tried: all files but what is only read.
+tried() {
+	(cd "$TOP" && git ls-files -z | grep -zv '\.md$' | xargs -0 sha256sum | sha256sum | cut -c 1-16)
+}
+
+# wanted NAME MACHINE KERNEL WORD...: does the row have all the words?
+wanted() {
+	local row=" $1 $2 $3 " word
+	shift 3
+	for word; do
+		[[ $row == *" $word "* ]] || return
+	done
+}
+
+# try ROW LOG MACHINE KERNEL COMMAND...: leaves a line in ROW, with what was tried.
+try() {
+	local row=$1 log=$2 machine=$3 kernel=$4 begin=$SECONDS status=0 p f s
+	local environment=(KERNEL="$kernel" ARCH="$machine")
+	shift 4
 	[[ $kernel != all && $kernel != - ]] || environment=()
-	# shellcheck disable=SC2086 # each is a word
-	env "${environment[@]}" $command >"$log" 2>&1 </dev/null || status=$?
+	env "${environment[@]}" "$@" >"$log" 2>&1 </dev/null || status=$?
 	# What has no counts works or does not.
-	if tail -n 1 "$log" | grep -qE '^[0-9]+ passed, '; then
+	if grep -qE '^[0-9]+ passed, [0-9]+ failed' "$log"; then
 		read -r p f s < <(read_totals "$log")
 		((status == 0 || f > 0)) || f=1
 	else
 		p=$((status == 0)) f=$((status != 0)) s=0
 	fi
-	printf '| %-12s | %-10s | %-8s | %7s | %7s | %7s | %5s |\n' \
-		"$name" "$machine" "$kernel" "$p" "$f" "$s" "$((SECONDS - begin))"
+	echo "$files $p $f $s $((SECONDS - begin))" >"$row"
+}
+
+mkdir -p "$CACHE/log"
+files=$(tried) passed=0 failed=0 skipped=0
+format='| %-12s | %-10s | %-8s | %7s | %7s | %7s | %5s |\n'
+# shellcheck disable=SC2059 # the same for all rows
+printf "$format" what machine kernel passed failed skipped s
+printf '| --- | --- | --- | --- | --- | --- | --- |\n'
+while read -r name machine kernel command; do
+	wanted "$name" "$machine" "$kernel" "$@" || continue
+	log=$CACHE/log/all-$name-$machine-$kernel.log
+	row=${log%.log}.row
+	read -r seen p f s took 2>/dev/null <"$row" || seen=
+	if [[ $seen != "$files" || $f != 0 || -n ${AGAIN-} ]]; then
+		# shellcheck disable=SC2086 # each is a word
+		try "$row" "$log" "$machine" "$kernel" $command
+		read -r seen p f s took <"$row"
+	fi
+	# shellcheck disable=SC2059
+	printf "$format" "$name" "$machine" "$kernel" "$p" "$f" "$s" "$took"
 	((passed += p, failed += f, skipped += s)) || true
 done < <(targets)
 totals "$passed" "$failed" "$skipped"

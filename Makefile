@@ -95,7 +95,7 @@ help:
 	@echo 'FILTER=glob       only the tests, or suites, of such a name, for check; none of'
 	@echo '                  those that load and unload: FILTER="heap_no_false_oom_*"'
 	@echo 'CPUS=1            for check: what needs more CPUs says so, and is skipped'
-	@echo 'MODE=native|counted|parallel  how bench measures (all; native on 7.3 alone)'
+	@echo 'MODE=native|parallel|counted  how bench measures (all; counted alone but on 7.3)'
 	@echo 'ACCEL=tcg|kvm     how QEMU runs it (kvm where the processor offers it)'
 	@echo 'STALL=seconds     how long a guest may say nothing (180; 720 where it is slow)'
 	@echo 'TIMEOUT=seconds   when to give up, whatever it says'

@@ -6,9 +6,9 @@
 # with tab-separated fields, one with a bar chart.
 #
 # MODE is native (the real processor: a user-mode kernel of 7.3 with bsa and the
-# benchmark built in; run twice, and both have to agree), counted (one emulated CPU
-# that counts its instructions, and then two, for what a single call does at worst; run
-# twice, and both have to agree), parallel (four CPUs in threads), or all of them.
+# benchmark built in), parallel (the same on two), counted (one emulated CPU that counts
+# its instructions, and then two, for what a single call does at worst), or all of them.
+# Each is run twice, and both have to agree.
 #
 #   ROWS=   only the rows whose name contains this
 #   CALLS=  among how many calls the worst is looked for
@@ -19,8 +19,8 @@
 . "$(dirname "$0")/lib.sh"
 
 kernel=$(which_kernel "${1-}") mode=${2:-all}
-modes=(counted parallel)
-[[ $kernel != 7.3 ]] || modes=(native "${modes[@]}")
+modes=(counted)
+[[ $kernel != 7.3 ]] || modes=(native parallel counted)
 if [[ " ${modes[*]} " == *" $mode "* ]]; then
 	modes=("$mode")
 elif [[ $mode != all ]]; then
@@ -38,7 +38,7 @@ initrd=$work/initrd
 export TIMEOUT=${TIMEOUT:-600}
 
 "$SCRIPTS/setup.sh" bench
-if [[ ${modes[*]} != native ]]; then
+if [[ ${modes[*]} == *counted* ]]; then
 	dir=$("$SCRIPTS/kernel.sh" "$kernel" bench)
 	"$SCRIPTS/modules.sh" "$(basename "$dir")" "$dir" "$work/modules"
 	buddy=$dir/drivers/gpu/drm/drm_buddy.ko
@@ -51,7 +51,6 @@ fi
 declare -A append=(
 	[counted]="tsc=unstable clocksource=hpet init_on_alloc=0"
 	[bounded]="tsc=unstable clocksource=hpet init_on_alloc=0 maxcpus=1"
-	[parallel]="init_on_alloc=0"
 )
 
 # measure NAME MODE: one boot; its log is NAME.log.
@@ -95,39 +94,41 @@ busy() {
 		<(head -n 1 /proc/stat) <(sleep 1 && head -n 1 /proc/stat)
 }
 
-parallel() {
-	local busy
+# on_processor MODE CPUS: on the last so many CPUs of the host, which has nothing else
+# to do, if they have none either.
+on_processor() {
+	local name log image mode=$1 busy
+	export ARCH=um CPUS=$2
+	image=$("$SCRIPTS/kernel.sh" "$kernel" "$mode" built-in)/linux || return
+	"$SCRIPTS/initramfs.sh" "$kernel" "$work/$mode-initrd" || return
 	busy=$(busy)
-	say "measuring with CPUs in threads on $kernel"
-	((busy < 10)) ||
+	((busy < 10 || CPUS == 1)) ||
 		say "$busy % of this machine are in use: these figures will be poor"
-	ACCEL="tcg" CPUS=4 measure parallel parallel
-}
-
-# On one CPU of the host, which has nothing else to do, if the host has none either.
-native() {
-	local name log image
-	export ARCH=um CPUS=1
-	image=$("$SCRIPTS/kernel.sh" "$kernel" native built-in)/linux || return
-	"$SCRIPTS/initramfs.sh" "$kernel" "$work/native-initrd" || return
-	say "measuring on the processor itself on $kernel, twice"
-	taskset -cp "$(($(nproc) - 1))" "$BASHPID" >/dev/null
-	for name in native native-again; do
+	say "measuring on $CPUS of the machine's own CPUs on $kernel, twice"
+	taskset -cp "$(($(nproc) - CPUS))-$(($(nproc) - 1))" "$BASHPID" >/dev/null ||
+		die "MODE=$mode needs $CPUS CPUs"
+	for name in "$mode" "$mode-again"; do
 		log=$CACHE/log/bench-$kernel-$name.log
 		work=$work/$name
 		mkdir "$work"
-		MEM=${MEM:-2G} APPEND="bsa.size=512M bsa_bench.mode=native ${parameters[*]/#/bsa_bench.}" \
-			boot "$log" cat "$image" "${work%/*}/native-initrd" bench >/dev/null &&
+		MEM=${MEM:-2G} APPEND="bsa.size=512M bsa_bench.mode=$mode ${parameters[*]/#/bsa_bench.}" \
+			boot "$log" cat "$image" "${work%/*}/$mode-initrd" bench >/dev/null &&
 			[[ -z $(judge "$log" 0) ]] || return
 		work=${work%/*}
 	done
 }
 
+native() {
+	on_processor native 1
+}
+
+parallel() {
+	on_processor parallel 2
+}
+
 for mode in "${modes[@]}"; do
 	("$mode") || exit 1
-	logs=("$CACHE/log/bench-$kernel-$mode.log")
-	[[ $mode == parallel ]] || logs+=("$CACHE/log/bench-$kernel-$mode-again.log")
-	python3 "$SCRIPTS/bench-table.py" "$mode, $kernel" \
-		"$CACHE/log/bench-$kernel-$mode" "${logs[@]}"
+	log=$CACHE/log/bench-$kernel-$mode
+	python3 "$SCRIPTS/bench-table.py" "$mode, $kernel" "$log" "$log.log" "$log-again.log"
 done
 say "make bench took $SECONDS s on $kernel"

@@ -156,11 +156,11 @@ struct bench_row {
 
 /* The rows of each family; the last one has no name. */
 extern const struct bench_row bench_objects[], bench_heaps[], bench_fragments[],
-	bench_walks[], bench_footprint[], bench_bounds[], bench_parallel[],
-	bench_native[];
+	bench_walks[], bench_footprint[], bench_bounds[], bench_native[],
+	bench_parallel[];
 
 /* Parameters of the module. */
-extern unsigned int bench_rounds, bench_calls, bench_ring_ms;
+extern unsigned int bench_rounds, bench_calls;
 
 /* A user-mode kernel has none of its own; it waits for what came before. */
 static inline u64 bench_cycles(void)

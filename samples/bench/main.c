@@ -14,9 +14,9 @@
  * and taken off.
  *
  * Counted mode runs on one CPU. Bounded mode is about what a single call does at
- * worst, while a second CPU owns, or frees, what it looks through. Parallel mode is
- * about what several CPUs do to each other, and its ratios are medians over the
- * rounds.
+ * worst, while a second CPU owns, or frees, what it looks through. Native and parallel
+ * mode are for a real processor, the latter about what two CPUs do to each other; they
+ * log every round.
  *
  * The GPU buddy allocator is a peer if the kernel has it and, where it is a
  * module, drm_buddy is loaded. What needs more memory than there is, or memory
@@ -33,7 +33,7 @@
 
 static char *mode = "counted";
 module_param(mode, charp, 0444);
-MODULE_PARM_DESC(mode, "counted (one CPU, the default), bounded, parallel or native");
+MODULE_PARM_DESC(mode, "counted (one CPU, the default), bounded, native or parallel (two CPUs)");
 
 static char *rows = "";
 module_param(rows, charp, 0444);
@@ -47,10 +47,6 @@ unsigned int bench_calls = 10000000;
 module_param_named(calls, bench_calls, uint, 0444);
 MODULE_PARM_DESC(calls, "Calls among which the worst is looked for (default 10000000)");
 
-unsigned int bench_ring_ms = 10000;
-module_param_named(ring_ms, bench_ring_ms, uint, 0444);
-MODULE_PARM_DESC(ring_ms, "Milliseconds of producing and consuming, for each side (default 10000)");
-
 /* The modes, each with its families. */
 static const struct bench_mode {
 	const char *name;
@@ -61,8 +57,8 @@ static const struct bench_mode {
 	{ "counted", 1, { bench_objects, bench_heaps, bench_fragments,
 			  bench_walks, bench_footprint }, bench_compare },
 	{ "bounded", 2, { bench_bounds } },
-	{ "parallel", 2, { bench_parallel } },
 	{ "native", 1, { bench_native }, bench_compare_natively },
+	{ "parallel", 2, { bench_parallel } },
 };
 
 void **bench_held;
@@ -159,7 +155,7 @@ static int __init bsa_bench_init(void)
 	while (m < modes + ARRAY_SIZE(modes) && strcmp(m->name, mode))
 		m++;
 	if (m == modes + ARRAY_SIZE(modes) || !bench_rounds ||
-	    bench_rounds > MAX_ROUNDS || !bench_calls || !bench_ring_ms)
+	    bench_rounds > MAX_ROUNDS || !bench_calls)
 		return -EINVAL;
 	if (num_online_cpus() < m->nr_cpus)
 		return -ENXIO;

@@ -53,8 +53,10 @@ int bsa_heap_section(struct bsa_heap *heap, unsigned int index,
 
 	heap = bsa_heap_or_default(heap);
 	err = bsa_buddy_section(&heap->buddy, index, info);
+	/* Of what moves meanwhile some may be seen in both places. */
 	if (!err)
-		info->free_pages += bsa_percpu_kept_pages(heap, index);
+		info->free_pages = min(info->free_pages + bsa_percpu_kept_pages(heap, index),
+				       info->total_pages);
 	return err;
 }
 EXPORT_SYMBOL_GPL(bsa_heap_section);

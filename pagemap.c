@@ -93,6 +93,16 @@ void bsa_pagemap_set(unsigned long start, unsigned long nr_pages,
 }
 
 /*
+ * Is it an address of the linear mapping? Those of the kernel's image may be valid, too,
+ * but are others for the same memory.
+ */
+static bool is_linear(unsigned long addr)
+{
+	return addr >= PAGE_OFFSET && virt_addr_valid((void *)addr) &&
+	       (unsigned long)kasan_reset_tag(__va(__pa(addr))) == addr;
+}
+
+/*
  * Is all of a region memory that the kernel maps? What has a struct page need not
  * be: holes in between have, too.
  */
@@ -219,9 +229,7 @@ int bsa_pagemap_prepare(unsigned long region, size_t size)
 	struct bsa_range *range;
 
 	lockdep_assert_held(&bsa_pagemap_mutex);
-	if (region < PAGE_OFFSET || end <= region ||
-	    !virt_addr_valid((void *)region) ||
-	    !virt_addr_valid((void *)(end - 1)) ||
+	if (!is_linear(region) || end <= region || !is_linear(end - 1) ||
 	    !is_ram(__pa(region), size))
 		return -EINVAL;
 

@@ -8,6 +8,7 @@
 #include <linux/io.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
+#include <linux/sched/task.h>
 #include <linux/sizes.h>
 #include <linux/sort.h>
 #include <linux/vmalloc.h>
@@ -419,6 +420,10 @@ static void buddy_refuses_unusable_regions(struct kunit *test)
 							   size), -EINVAL);
 	KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, high_memory, size),
 			-EINVAL);
+	/* The kernel's image, where it has addresses of its own. */
+	if (!IS_ENABLED(CONFIG_UML) && !IS_ENABLED(CONFIG_S390))
+		KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, &init_task, size),
+				-EINVAL);
 	KUNIT_EXPECT_NOT_NULL(test, virt);
 	if (virt)
 		KUNIT_EXPECT_EQ(test, bsa_buddy_add_region(buddy, virt, size),

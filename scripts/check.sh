@@ -9,8 +9,9 @@
 #             only user space can test
 #   SOAK=300  300 seconds of mixed load, too
 #   LONG=300  that, and more of everything
-#   STALL=180 the guest hangs if it says nothing for so many seconds. After 160 a
-#             test whose threads do not get on says so itself; 0: no limit
+#   STALL=180 the guest hangs if it says nothing for so many seconds (720 on other
+#             machines). After 160 a test whose threads do not get on says so itself;
+#             0: no limit
 #
 # Counted as failed, beside tests: a test of kunit/seed-tests.txt that did not
 # run, a suite that did not end, a complaint of the kernel, a guest that
@@ -87,6 +88,7 @@ if [[ $config == check && $ARCH == x86_64 && -z ${FILTER#module}${MEM-}${CPUS-}$
 fi
 
 log=$CACHE/log/$config-$ARCH-$kernel.log
+[[ $ARCH == x86_64 || $ARCH == um ]] || STALL=${STALL:-720}
 # Two runs at once, perhaps from two checkouts, would be judged by each other's lines.
 lock "$log"
 export TIMEOUT=${TIMEOUT:-$((3600 + ${LONG:-${SOAK:-0}}))} STALL=${STALL:-180} MEM=${MEM:-$memory}

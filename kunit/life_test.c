@@ -141,7 +141,7 @@ static void heap_manages_all_that_was_asked_for(struct kunit *test)
 	size_t sizes[] = {
 		1, PAGE_SIZE, PAGE_SIZE + 1, SZ_256K, SZ_1M + 3, SZ_16M, SZ_64M,
 		/* Where blocks are large, more of the memory is in smaller pieces. */
-		PFN_PHYS(si_mem_available() * (PAGE_SIZE > SZ_4K ? 2 : 3) / 4),
+		PFN_PHYS(si_mem_available() * (PAGE_SHIFT > 12 ? 2 : 3) / 4),
 	};
 	struct bsa_heap *heap;
 	int i;

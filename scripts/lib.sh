@@ -220,7 +220,7 @@ boot() {
 	mkdir -p "$(dirname "$log")"
 	: >"$log"
 	mkfifo "${work:?}/console"
-	sed -u 's/\r$//' <"$work/console" | tee "$log" | "$filter" &
+	sed -u 's/\r*$//' <"$work/console" | tee "$log" | "$filter" &
 	shown=$!
 	"$SCRIPTS/qemu.sh" "$@" >"$work/console" 2>"$work/qemu.err" &
 	qemu=$!

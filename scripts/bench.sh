@@ -94,6 +94,18 @@ busy() {
 		<(head -n 1 /proc/stat) <(sleep 1 && head -n 1 /proc/stat)
 }
 
+# pin IMAGE: the threads of this user-mode kernel are its CPUs; each gets one of its own.
+pin() {
+	local cpu task pid
+	until pid=$(pgrep -f "^$1 ") && tasks=("/proc/$pid/task"/*) && ((${#tasks[@]} >= CPUS)); do
+		sleep 0.1
+	done
+	cpu=$(($(nproc --all) - CPUS))
+	for task in "${tasks[@]}"; do
+		taskset -cp "$((cpu++))" "${task##*/}" >/dev/null
+	done
+}
+
 # on_processor MODE CPUS: on the last so many CPUs of the host, which has nothing else
 # to do, if they have none either.
 on_processor() {
@@ -105,12 +117,12 @@ on_processor() {
 	((busy < 10 || CPUS == 1)) ||
 		say "$busy % of this machine are in use: these figures will be poor"
 	say "measuring on $CPUS of the machine's own CPUs on $kernel, twice"
-	taskset -cp "$(($(nproc) - CPUS))-$(($(nproc) - 1))" "$BASHPID" >/dev/null ||
-		die "MODE=$mode needs $CPUS CPUs"
+	(($(nproc --all) >= CPUS)) || die "MODE=$mode needs $CPUS CPUs"
 	for name in "$mode" "$mode-again"; do
 		log=$CACHE/log/bench-$kernel-$name.log
 		work=$work/$name
 		mkdir "$work"
+		pin "$image" &
 		MEM=${MEM:-2G} APPEND="bsa.size=512M bsa_bench.mode=$mode ${parameters[*]/#/bsa_bench.}" \
 			boot "$log" cat "$image" "${work%/*}/$mode-initrd" bench >/dev/null &&
 			[[ -z $(judge "$log" 0) ]] || return

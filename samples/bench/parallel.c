@@ -277,14 +277,17 @@ static void measure_private(struct bench_setup *s)
 	  .nr = NR_BATCH, .measure = how }
 
 /*
- * An empty ring tells what the machine itself takes. Where a user-mode kernel makes a
- * call of what is an instruction elsewhere, there is no goal.
+ * An empty ring tells what the machine itself takes. A user-mode kernel asks its host
+ * twice for what is one instruction elsewhere, this_cpu_inc(), unless interrupts are
+ * off, and calls a function to know its CPU: what rests on that is not judged there.
  */
+#define UNFAIR(goal)	(IS_ENABLED(CONFIG_UML) ? "" : goal)
+
 const struct bench_row bench_parallel[] = {
 	REMOTE("freed on another CPU", "ratio<=0.40", measure_free),
 	REMOTE("freed on another CPU, and the next allocation", "ratio<=0.45",
 	       measure_free_and_next),
-	{ "producer and consumer", "kmalloc", "ratio<=0.70",
+	{ "producer and consumer", "kmalloc", UNFAIR("ratio<=0.70"),
 	  BSA_NR_CLASSES - 3, prepare_ring, BSA, KMALLOC, .measure = measure_ring },
 	{ "producer and consumer", "an empty ring", "",
 	  1, prepare_ring, BSA, NOTHING, .measure = measure_ring },

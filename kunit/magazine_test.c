@@ -221,6 +221,43 @@ static void magazine_forgets_slabs_that_are_gone(struct kunit *test)
 	close_shop(test, &shop);
 }
 
+/* ... also where an object of another class lies there now, and is held. */
+static void magazine_forgets_what_is_of_another_class(struct kunit *test)
+{
+	unsigned int nr = 2 * bsa_test_capacity(16) + 1, i;
+	struct bsa_page *slab;
+	struct shop shop;
+	void **small, *obj, *got;
+
+	open_shop(test, &shop);
+	small = bsa_test_array(test, nr);
+	obj = shop.objs[0];
+	slab = bsa_page_of(obj);
+	/* One empty slab is kept, so the second to be freed is given back. */
+	for (i = shop.capacity; i < 2 * shop.capacity; i++)
+		free_one(&shop, &shop.objs[i]);
+	for (i = 0; i < shop.capacity; i++)
+		free_one(&shop, &shop.objs[i]);
+	KUNIT_ASSERT_FALSE(test, bsa_page_is_slab(slab));
+	KUNIT_EXPECT_EQ(test, shop.class->held, 2);
+
+	for (i = 0; i < nr; i++)
+		small[i] = bsa_heap_alloc(shop.heap, 16, GFP_ATOMIC);
+	for (i = 0; i < nr && small[i] != obj; i++)
+		;
+	KUNIT_ASSERT_LT(test, i, nr);
+	KUNIT_ASSERT_EQ(test, slab->state, BSA_PAGE_SLAB_FULL);
+	bsa_heap_free(shop.heap, obj);
+	KUNIT_EXPECT_NE(test, slab->held, 0);
+	got = bsa_heap_alloc(shop.heap, 64, GFP_ATOMIC);
+	KUNIT_EXPECT_PTR_NE(test, got, obj);
+	bsa_heap_free(shop.heap, got);
+	small[i] = bsa_heap_alloc(shop.heap, 16, GFP_ATOMIC);
+	KUNIT_EXPECT_PTR_EQ(test, small[i], obj);
+	bsa_test_give_back(shop.heap, nr, small);
+	close_shop(test, &shop);
+}
+
 /* Objects that are held are no reason for an allocation to fail, here or elsewhere. */
 static void magazine_keeps_no_memory_from_others(struct kunit *test)
 {
@@ -362,6 +399,7 @@ static struct kunit_case bsa_magazine_cases[] = {
 	KUNIT_CASE(magazine_holds_one_object_of_a_slab),
 	KUNIT_CASE(magazine_takes_no_object_twice),
 	KUNIT_CASE(magazine_forgets_slabs_that_are_gone),
+	KUNIT_CASE(magazine_forgets_what_is_of_another_class),
 	KUNIT_CASE(magazine_keeps_no_memory_from_others),
 	KUNIT_CASE(magazine_without_an_active_slab_is_emptied),
 	KUNIT_CASE(magazine_of_a_cpu_that_is_gone_is_empty),

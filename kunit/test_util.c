@@ -615,34 +615,29 @@ struct bsa_heap *bsa_test_heap_of_one_block(struct kunit *test,
 size_t bsa_test_take_pages(struct bsa_heap *heap, void **pages)
 {
 	size_t nr = 0;
+	void *page;
 
-	for (;;) {
-		pages[nr] = bsa_heap_alloc_pages(heap, 1, PAGE_SIZE,
-						 BSA_TEST_GFP);
-		if (!pages[nr])
-			return nr;
-		nr++;
-	}
+	while ((page = bsa_heap_alloc_pages(heap, 1, PAGE_SIZE, BSA_TEST_GFP)))
+		pages[nr++] = page;
+	return nr;
 }
 
 /**
  * bsa_test_take_objects - allocate objects until that fails
  * @heap: the heap
  * @size: their size
- * @ptrs: filled in; has room for one more than fit into the heap
+ * @ptrs: filled in; has room for as many as fit into the heap
  *
  * Return: how many there were.
  */
 size_t bsa_test_take_objects(struct bsa_heap *heap, size_t size, void **ptrs)
 {
 	size_t nr = 0;
+	void *ptr;
 
-	for (;;) {
-		ptrs[nr] = bsa_heap_alloc(heap, size, BSA_TEST_GFP);
-		if (!ptrs[nr])
-			return nr;
-		nr++;
-	}
+	while ((ptr = bsa_heap_alloc(heap, size, BSA_TEST_GFP)))
+		ptrs[nr++] = ptr;
+	return nr;
 }
 
 /**

@@ -421,7 +421,7 @@ int bsa_debug_init(struct bsa_heap *heap, unsigned long flags)
 	err = stack_depot_init();
 	if (err)
 		return err;
-	debug = kvzalloc(sizeof(*debug), GFP_KERNEL | __GFP_NOWARN);
+	debug = kvzalloc_obj(*debug, GFP_KERNEL | __GFP_NOWARN);
 	if (!debug)
 		return -ENOMEM;
 	raw_spin_lock_init(&debug->lock);

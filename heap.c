@@ -221,7 +221,7 @@ int bsa_heap_add_region(struct bsa_heap *heap, void *start, size_t size)
 	int err;
 
 	heap = bsa_heap_or_default(heap);
-	extent = kzalloc(sizeof(*extent), GFP_KERNEL | __GFP_NOWARN);
+	extent = kzalloc_obj(*extent, GFP_KERNEL | __GFP_NOWARN);
 	err = extent ? bsa_buddy_add_region(&heap->buddy, start, size) : -ENOMEM;
 	if (err) {
 		pr_err_ratelimited("%s: a region of %zu bytes at %p cannot be added: %s\n",
@@ -427,7 +427,7 @@ static struct bsa_heap *create_heap(const char *name, size_t size, int node,
 				   name, id);
 		return ERR_PTR(-ENOSPC);
 	}
-	heap = kvzalloc(sizeof(*heap), GFP_KERNEL | __GFP_NOWARN);
+	heap = kvzalloc_obj(*heap, GFP_KERNEL | __GFP_NOWARN);
 	if (!heap) {
 		pr_err_ratelimited("%s: no memory for what a heap is\n", name);
 		return ERR_PTR(-ENOMEM);

@@ -8,10 +8,10 @@
  *             __GFP_NORETRY that is all
  *   others    of each CPU: empty slabs, and blocks that are kept
  *   waiting   where the caller may sleep: other CPUs are interrupted for the slabs
- *             that they allocate from, and for what their magazines hold; bitmaps
- *             are waited for. Who is isolated
- *             is left alone. At last, partial slabs whose last objects were freed by
- *             two CPUs at once, which nobody has noticed
+ *             that they allocate from and for what their magazines hold, and
+ *             bitmaps are waited for. Who is isolated is left alone. At last,
+ *             partial slabs whose last objects were freed by two CPUs at once, which
+ *             nobody has noticed
  *
  * A request that could not be met if all memory were free fails at once. All of it
  * goes in steps of at most BSA_BATCH slabs or blocks: for no longer a lock is held,

@@ -179,7 +179,7 @@ void bsa_client_comes(const struct module *module)
 
 	if (!static_branch_unlikely(&bsa_debug_key))
 		return;
-	client = kzalloc(sizeof(*client), GFP_KERNEL);
+	client = kzalloc_obj(*client, GFP_KERNEL);
 	if (!client)
 		return;
 	strscpy(client->name, module->name, sizeof(client->name));
@@ -526,7 +526,7 @@ static int by_bytes(const void *a, const void *b)
 static unsigned long show(struct bsa_heap *heap, const struct client *client,
 			  struct seq_file *m)
 {
-	struct collection *all = kvzalloc(sizeof(*all), GFP_KERNEL);
+	struct collection *all = kvzalloc_obj(*all, GFP_KERNEL);
 	struct bsa_section_info info;
 	unsigned long at, nr;
 	struct chain *chain;

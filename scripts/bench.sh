@@ -96,9 +96,11 @@ busy() {
 
 # pin IMAGE: the threads of this user-mode kernel are its CPUs; each gets one of its own.
 pin() {
-	local cpu task pid
-	until pid=$(pgrep -f "^$1 ") && tasks=("/proc/$pid/task"/*) && ((${#tasks[@]} >= CPUS)); do
+	local cpu task pid tasks=() tries=600
+	until ((${#tasks[@]} >= CPUS)); do
+		((tries--)) || return
 		sleep 0.1
+		pid=$(pgrep -f "^$1 ") && tasks=("/proc/$pid/task"/*)
 	done
 	cpu=$(($(nproc --all) - CPUS))
 	for task in "${tasks[@]}"; do
@@ -111,13 +113,13 @@ pin() {
 on_processor() {
 	local name log image mode=$1 busy
 	export ARCH=um CPUS=$2
+	(($(nproc --all) >= CPUS)) || die "MODE=$mode needs $CPUS CPUs"
 	image=$("$SCRIPTS/kernel.sh" "$kernel" "$mode" built-in)/linux || return
 	"$SCRIPTS/initramfs.sh" "$kernel" "$work/$mode-initrd" || return
 	busy=$(busy)
 	((busy < 10 || CPUS == 1)) ||
 		say "$busy % of this machine are in use: these figures will be poor"
 	say "measuring on $CPUS of the machine's own CPUs on $kernel, twice"
-	(($(nproc --all) >= CPUS)) || die "MODE=$mode needs $CPUS CPUs"
 	for name in "$mode" "$mode-again"; do
 		log=$CACHE/log/bench-$kernel-$name.log
 		work=$work/$name

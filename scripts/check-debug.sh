@@ -41,7 +41,7 @@ output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 passed=0 failed=0 skipped=0
 for config in "${configs[@]}"; do
-	SOAK=${SOAK-${soak[$config]-300}} STALL=${STALL:-${stall[$config]-180}} \
+	SOAK=${SOAK-${soak[$config]-300}} STALL=${STALL:-${stall[$config]-}} \
 		"$SCRIPTS/check.sh" "${kernel_of[$config]-6.12}" "$config" | tee "$output" || true
 	read -r p f s < <(read_totals "$output")
 	((passed += p, failed += f, skipped += s)) || true

@@ -95,12 +95,12 @@ totals() {
 	echo "$1 passed, $2 failed$skipped"
 }
 
-# read_totals FILE: the three numbers in its last line. What has none did not come
-# to its end, which is a failure.
+# read_totals FILE: the three numbers in its last line of totals, behind which make may
+# complain. What has none did not come to its end, which is a failure.
 read_totals() {
 	local counts
-	counts=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/&, 0 skipped/
-		$s/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$1")
+	counts=$(sed -nE 's/^[0-9]+ passed, [0-9]+ failed$/&, 0 skipped/
+		s/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$1" | tail -n 1)
 	echo "${counts:-0 1 0}"
 }
 

@@ -151,7 +151,7 @@ percpu_data() {
 
 # One file alone may ask which version it is compiled for.
 versions=./include/bsa/compat.h
-checkpatch=("$src/scripts/checkpatch.pl" --no-tree --strict --quiet)
+checkpatch=("$("$SCRIPTS/source.sh" "${kernels[-1]}")/scripts/checkpatch.pl" --no-tree --strict --quiet)
 check "${checkpatch[@]}" --ignore LINUX_VERSION_CODE,CONSTANT_COMPARISON --file "$versions"
 mapfile -t others < <(printf '%s\n' "${sources[@]}" | grep -vxF "$versions")
 check "${checkpatch[@]}" --file "${others[@]}"

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/stackdepot.h>
 #include <linux/stacktrace.h>
 #include <linux/version.h>
@@ -111,6 +112,12 @@ static inline unsigned int bsa_stack_fetch(u32 stack, unsigned long **entries)
 {
 	return BSA_HAS_STACKS ? stack_depot_fetch(stack, entries) : 0;
 }
+
+/* Older kernels want the size of what is to be pointed to. */
+#ifndef kzalloc_obj
+#define kzalloc_obj(object, gfp)	kzalloc(sizeof(object), gfp)
+#define kvzalloc_obj(object, gfp)	kvzalloc(sizeof(object), gfp)
+#endif
 
 /* Up to 6.12 the function of a timer is set apart. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)

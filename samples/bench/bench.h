@@ -154,6 +154,12 @@ struct bench_row {
 	void (*measure)(struct bench_setup *s);
 };
 
+/* Whose calls a side makes. */
+static inline enum bench_calls bench_calls_of(const struct bench_setup *s, unsigned int side)
+{
+	return side == OURS ? s->row->ours : s->row->peer;
+}
+
 /* The rows of each family; the last one has no name. */
 extern const struct bench_row bench_objects[], bench_heaps[], bench_fragments[],
 	bench_walks[], bench_footprint[], bench_bounds[], bench_native[],
@@ -196,8 +202,6 @@ extern u64 bench_cycles_per_ms;
 void bench_calibrate(void);
 void bench_report(const struct bench_setup *s, u64 ours, u64 peer,
 		  const char *unit);
-void bench_report_rounds(const struct bench_setup *s, u64 *ours, u64 *peer,
-			 const char *unit);
 void bench_missing(const struct bench_setup *s, const char *why);
 void bench_compare(const struct bench_setup *s);
 typedef u64 bench_timer_t(const struct bench_setup *s, unsigned int side);

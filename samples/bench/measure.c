@@ -34,23 +34,6 @@ static struct decimal decimal(u64 hundredths)
 	return d;
 }
 
-static u64 ratio_of(u64 ours, u64 peer)
-{
-	return peer ? div64_u64(ours * 1000 + peer / 2, peer) : 0;
-}
-
-static void report(const struct bench_setup *s, u64 ours, u64 peer, u64 ratio,
-		   const char *unit)
-{
-	u64 ns = strcmp(unit, "cycles") ? 0 : NSEC_PER_MSEC;
-
-	pr_info("%s\t%s\t%s\t%s\t%s\t%llu.%03llu\t%s\t%s\t%s\t%s\n",
-		s->row->name, s->what, decimal(ours).text, s->row->peer_name,
-		decimal(peer).text, ratio / 1000, ratio % 1000, s->goal, unit,
-		decimal(div64_u64(ours * ns, bench_cycles_per_ms)).text,
-		decimal(div64_u64(peer * ns, bench_cycles_per_ms)).text);
-}
-
 /**
  * bench_report - log the result of a case
  * @s: the case
@@ -61,7 +44,14 @@ static void report(const struct bench_setup *s, u64 ours, u64 peer, u64 ratio,
 void bench_report(const struct bench_setup *s, u64 ours, u64 peer,
 		  const char *unit)
 {
-	report(s, ours, peer, ratio_of(ours, peer), unit);
+	u64 ratio = peer ? div64_u64(ours * 1000 + peer / 2, peer) : 0;
+	u64 ns = strcmp(unit, "cycles") ? 0 : NSEC_PER_MSEC;
+
+	pr_info("%s\t%s\t%s\t%s\t%s\t%llu.%03llu\t%s\t%s\t%s\t%s\n",
+		s->row->name, s->what, decimal(ours).text, s->row->peer_name,
+		decimal(peer).text, ratio / 1000, ratio % 1000, s->goal, unit,
+		decimal(div64_u64(ours * ns, bench_cycles_per_ms)).text,
+		decimal(div64_u64(peer * ns, bench_cycles_per_ms)).text);
 }
 
 /**
@@ -85,25 +75,6 @@ static u64 median(u64 *values, unsigned int nr)
 {
 	sort(values, nr, sizeof(*values), compare_u64, NULL);
 	return values[nr / 2];
-}
-
-/**
- * bench_report_rounds - log the medians of all rounds
- * @s: the case
- * @ours: our value in each round, in hundredths; put out of order
- * @peer: the peer's; likewise
- * @unit: their unit
- */
-void bench_report_rounds(const struct bench_setup *s, u64 *ours, u64 *peer,
-			 const char *unit)
-{
-	u64 ratio[MAX_ROUNDS];
-	unsigned int i;
-
-	for (i = 0; i < bench_rounds; i++)
-		ratio[i] = ratio_of(ours[i], peer[i]);
-	report(s, median(ours, bench_rounds), median(peer, bench_rounds),
-	       median(ratio, bench_rounds), unit);
 }
 
 /**
@@ -187,7 +158,8 @@ void bench_compare(const struct bench_setup *s)
 	if (failures(ours) != failed)
 		bench_missing(s, "calls have failed");
 	else
-		bench_report_rounds(s, our_time, peer_time, "cycles");
+		bench_report(s, median(our_time, bench_rounds),
+			     median(peer_time, bench_rounds), "cycles");
 }
 
 /* Rounds that share a line of the log, and how many such lines a case has. */
@@ -235,7 +207,7 @@ static u64 time_side(const struct bench_setup *s, unsigned int side)
 {
 	const struct bench_case *c = &s->side[side];
 	unsigned int n = max(1U, NR_OPS / c->nr);
-	enum bench_calls who = side == OURS ? s->row->ours : s->row->peer;
+	enum bench_calls who = bench_calls_of(s, side);
 
 	return div64_u64(time_loop(who, c, n, s->row->irqs_on) * 100, (u64)n * c->nr);
 }

@@ -32,7 +32,7 @@ static struct {
 
 static u64 time_replace(const struct bench_setup *s, unsigned int side)
 {
-	enum bench_calls who = side == OURS ? s->row->ours : s->row->peer;
+	enum bench_calls who = bench_calls_of(s, side);
 	unsigned int *at = &replaced.at[side];
 	unsigned long flags;
 	u64 cycles;
@@ -102,7 +102,7 @@ static u8 *others;
 static u64 time_cold(const struct bench_setup *s, unsigned int side)
 {
 	const struct bench_case *c = &s->side[side];
-	enum bench_calls who = side == OURS ? s->row->ours : s->row->peer;
+	enum bench_calls who = bench_calls_of(s, side);
 	unsigned long flags;
 	u64 cycles = 0;
 	unsigned int i;

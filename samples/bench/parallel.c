@@ -19,11 +19,6 @@ static unsigned int second_cpu(void)
 	return cpumask_next(first_cpu(), cpu_online_mask);
 }
 
-static enum bench_calls calls_of(const struct bench_setup *s, unsigned int side)
-{
-	return side == OURS ? s->row->ours : s->row->peer;
-}
-
 /* Something for a CPU to do. */
 struct job {
 	void (*step)(enum bench_calls who, const struct bench_case *c);
@@ -52,8 +47,8 @@ static long do_job(void *arg)
 static u64 time_remote(const struct bench_setup *s, unsigned int side, bool both)
 {
 	const struct bench_case *c = &s->side[side];
-	struct job alloc_all = { bench_alloc_all, calls_of(s, side), c };
-	struct job free_all = { bench_free_all, calls_of(s, side), c };
+	struct job alloc_all = { bench_alloc_all, bench_calls_of(s, side), c };
+	struct job free_all = { bench_free_all, bench_calls_of(s, side), c };
 	u64 free, alloc;
 
 	work_on_cpu(first_cpu(), do_job, &alloc_all);
@@ -83,7 +78,7 @@ static void measure_free_and_next(struct bench_setup *s)
 	bench_report_natively(s, time_free_and_next);
 }
 
-static const char *prepare_remote(struct bench_setup *s, unsigned int class)
+static const char *prepare_in_order(struct bench_setup *s, unsigned int class)
 {
 	bench_set_order(FREE_SAME, s->row->nr);
 	return bench_prepare_class(s, class);
@@ -193,7 +188,7 @@ static u64 time_ring(const struct bench_setup *s, unsigned int side)
 {
 	u64 cycles;
 
-	ring.who = calls_of(s, side);
+	ring.who = bench_calls_of(s, side);
 	ring.size = s->side[side].size;
 	ring.head = 0;
 	ring.tail = 0;
@@ -255,7 +250,7 @@ static u64 time_private(const struct bench_setup *s, unsigned int side)
 	for (i = 0; i < nr; i++) {
 		struct worker *w = &workers[i];
 
-		w->who = calls_of(s, side);
+		w->who = bench_calls_of(s, side);
 		w->c = s->side[side];
 		w->c.objects = w->objects;
 		INIT_WORK(&w->work, do_private_work);
@@ -273,7 +268,7 @@ static void measure_private(struct bench_setup *s)
 }
 
 #define REMOTE(name, goal, how) \
-	{ name, "kmalloc", goal, BSA_NR_CLASSES, prepare_remote, BSA, KMALLOC, \
+	{ name, "kmalloc", goal, BSA_NR_CLASSES, prepare_in_order, BSA, KMALLOC, \
 	  .nr = NR_BATCH, .measure = how }
 
 /*
@@ -292,10 +287,10 @@ const struct bench_row bench_parallel[] = {
 	{ "producer and consumer", "an empty ring", "",
 	  1, prepare_ring, BSA, NOTHING, .measure = measure_ring },
 	{ "64 objects on each CPU", "kmalloc", "",
-	  BSA_NR_CLASSES, prepare_remote, BSA, KMALLOC, .nr = NR_PRIVATE,
+	  BSA_NR_CLASSES, prepare_in_order, BSA, KMALLOC, .nr = NR_PRIVATE,
 	  .measure = measure_private },
 	{ "64 objects on each CPU", "one CPU alone", "",
-	  BSA_NR_CLASSES, prepare_remote, BSA, BSA, .nr = NR_PRIVATE,
+	  BSA_NR_CLASSES, prepare_in_order, BSA, BSA, .nr = NR_PRIVATE,
 	  .measure = measure_private },
 	{}
 };
